@@ -1,0 +1,1 @@
+"""The one receiving pipeline: a URL in, tracks, access units and frames out."""

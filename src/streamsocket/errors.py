@@ -1,0 +1,31 @@
+"""The errors this package raises on purpose.
+
+Every message is one sentence for the person in front of the screen: it names the thing, the
+reason and, where there is one, the way out.
+"""
+
+
+class StreamSocketError(Exception):
+    """Base of all errors that are somebody's situation rather than a bug of ours.
+
+    The command line prints the message and exits with status 1, without a traceback.
+    """
+
+
+class ParseError(StreamSocketError, ValueError):
+    """Bytes or text from outside that break the rules of their format.
+
+    The one error that every parser raises, whatever it is fed.
+    """
+
+
+class SourceError(StreamSocketError):
+    """A source that cannot be opened, read or passed on."""
+
+
+class ConnectError(StreamSocketError):
+    """A peer that cannot be reached, refuses us, or went away."""
+
+
+class SettingsError(StreamSocketError):
+    """A setting with an unknown name or an impossible value."""

@@ -1,0 +1,1 @@
+"""Streams and their readers: the work done once for everybody who watches."""

@@ -1,0 +1,77 @@
+"""Codecs and tracks: what a stream is made of, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+from streamsocket.media import aac, h264
+
+Kind = Literal["video", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class H264:
+    """H.264 video. `sps` and `pps` are whole NAL units without start codes (H.264 7.3.2)."""
+
+    sps: bytes
+    pps: bytes
+
+    name: ClassVar[str] = "h264"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels, after cropping."""
+        parameters = h264.parse_sps(self.sps)
+        return parameters.width, parameters.height
+
+
+@dataclass(frozen=True, slots=True)
+class Aac:
+    """AAC audio. `config` is the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
+
+    config: bytes
+
+    name: ClassVar[str] = "aac"
+    kind: ClassVar[Kind] = "audio"
+
+    @property
+    def clock_rate(self) -> int:
+        """The sampling rate in hertz, which is RFC 3640's clock too."""
+        return aac.parse_audio_specific_config(self.config).sample_rate
+
+    @property
+    def channels(self) -> int:
+        """How many channels the sound has."""
+        return aac.parse_audio_specific_config(self.config).channels
+
+
+@dataclass(frozen=True, slots=True)
+class Opus:
+    """Opus audio. RTP's clock is 48 kHz whatever the encoder's input was (RFC 7587, 4.1)."""
+
+    channels: int = 2
+
+    name: ClassVar[str] = "opus"
+    kind: ClassVar[Kind] = "audio"
+    clock_rate: ClassVar[int] = 48_000
+
+
+Codec = H264 | Aac | Opus
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track of a stream: its codec and what its source declares about it."""
+
+    codec: Codec
+    frame_rate: Fraction | None = None
+    """Pictures a second as the source declares them; None where it varies or is not known."""
+
+    @property
+    def kind(self) -> Kind:
+        """`"video"` or `"audio"`."""
+        return self.codec.kind

@@ -1,0 +1,1 @@
+"""RTP and RTCP, one payload format a file, reordering, loss. No I/O."""

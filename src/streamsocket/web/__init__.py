@@ -1,0 +1,1 @@
+"""The HTTP application: health, the API, the metrics."""
