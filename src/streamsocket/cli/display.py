@@ -1,0 +1,133 @@
+"""What `serve` shows: where to watch, and then how it goes.
+
+On a terminal that is a live table (`cli/table.py`); anywhere else, plain lines for a log.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, TextIO
+
+from streamsocket import wording
+from streamsocket.cli.addresses import is_loopback, reachable_hosts
+from streamsocket.settings import Settings
+from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.version import __version__
+
+LINES_EVERY_S = 10.0
+_NOTHING_TO_WATCH = (
+    "There is nothing to watch: name a source, such as `streamsocket serve movie.mp4`."
+)
+
+
+class Display(Protocol):
+    """Somewhere to show the server's status."""
+
+    def update(self, status: ServerStatus) -> None:
+        """Show it, if it is time to. To be called often."""
+
+
+def open_display(
+    settings: Settings, rtsp_port: int, http_port: int, out: TextIO | None = None
+) -> AbstractContextManager[Display]:
+    """Announce the server on `out` (standard output) and return what shows how it goes on."""
+    out = out or sys.stdout
+    hosts = reachable_hosts(settings.host)
+    names = list(settings.streams)
+    if not out.isatty():
+        _print(out, plain_announcement(hosts, rtsp_port, http_port, names))
+        return PlainDisplay(out)
+
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from streamsocket.cli.table import TableDisplay
+
+    _print(out, announcement(hosts, http_port))
+    if not is_loopback(settings.host):
+        # White on black whatever the terminal's own colours are: not every phone reads negatives.
+        code = qr_code(wording.http_url(hosts[0], http_port))
+        Console(file=out).print(Padding(Text(code, "bright_white on black"), (0, 2), expand=False))
+    if not names:
+        _print(out, [_NOTHING_TO_WATCH, ""])
+    return TableDisplay(hosts[0], rtsp_port, out)
+
+
+def plain_announcement(
+    hosts: list[str], rtsp_port: int, http_port: int, names: list[str]
+) -> list[str]:
+    """Each address on a line of its own, for logs and scripts."""
+    return [
+        f"StreamSocket {__version__}",
+        *(f"page: {wording.http_url(host, http_port)}" for host in hosts),
+        *(f"{name}: {wording.rtsp_url(host, rtsp_port, name)}" for name in names for host in hosts),
+        *([] if names else [_NOTHING_TO_WATCH]),
+    ]
+
+
+def announcement(hosts: list[str], http_port: int) -> list[str]:
+    """The head of what a terminal shows; the streams' addresses are in the table below it."""
+    lines = [f"StreamSocket {__version__}", "", f"  {wording.http_url(hosts[0], http_port)}"]
+    if len(hosts) > 1:
+        lines += ["", "  This machine's other addresses:"]
+        lines += [f"  {wording.http_url(host, http_port)}" for host in hosts[1:]]
+    return [*lines, ""]
+
+
+def qr_code(text: str) -> str:
+    """The text as a QR code of block characters, two modules to a character's height."""
+    import segno
+
+    code = io.StringIO()
+    segno.make_qr(text, error="l").terminal(code, border=2, compact=True)
+    return code.getvalue()
+
+
+class PlainDisplay(AbstractContextManager["PlainDisplay"]):
+    """A line a stream every ten seconds, and at once when its state or its message changes."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._clock = clock
+        self._next = clock() + LINES_EVERY_S
+        self._told: dict[str, tuple[str, str | None]] = {}
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, status: ServerStatus) -> None:
+        """Print what has changed and, every ten seconds, how every stream is doing."""
+        regular = self._clock() >= self._next
+        if regular:
+            self._next += LINES_EVERY_S
+        for stream in status.streams:
+            news = stream.state, stream.message
+            changed = self._told.get(stream.name) != news
+            self._told[stream.name] = news
+            if changed or (regular and stream.state == "live"):
+                _print(self._out, [plain_line(stream, with_message=changed)])
+
+
+def plain_line(stream: StreamStatus, *, with_message: bool) -> str:
+    """`movie: live, 0:12 / 1:30, 25.00 fps, 2.43 Mbit/s, 4 viewers. VP9 is transcoded.`"""
+    facts: list[str] = [stream.state]
+    if stream.state == "live":
+        rate = wording.frame_rate(stream)
+        facts += [
+            wording.position(stream),
+            "" if rate is None else f"{rate:.2f} fps",
+            wording.bitrate(stream.bitrate_bps),
+            wording.counted(stream.viewers, "viewer"),
+        ]
+    line = f"{stream.name}: {', '.join(fact for fact in facts if fact)}"
+    return f"{line}. {stream.message}" if with_message and stream.message else line
+
+
+def _print(out: TextIO, lines: list[str]) -> None:
+    out.write("".join(f"{line}\n" for line in lines))
+    out.flush()  # a log is read while it is written

@@ -1,0 +1,70 @@
+"""The command `streamsocket`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from streamsocket.cli.probe import probe
+from streamsocket.cli.serve import serve
+from streamsocket.errors import StreamSocketError
+from streamsocket.version import __version__
+
+
+class _Commands(TyperGroup):
+    """The commands, with one sentence instead of a traceback for what is raised on purpose."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except StreamSocketError as error:
+            typer.echo(f"streamsocket: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(130)  # 128 + SIGINT, as shells have it
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Live audio and video: one source in, any number of viewers out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamsocket {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(serve)
+app.command()(probe)
+
+
+def main() -> None:
+    """Run the command line. The exit code is 1 for a failure, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a file's name need not be printable here
+    app()

@@ -1,0 +1,142 @@
+"""`streamsocket serve`: a server in the foreground, until Ctrl-C or the end of its sources."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamsocket.errors import SettingsError
+
+# What is large is imported once it is known that it is needed: `--help` answers at once.
+if TYPE_CHECKING:
+    from streamsocket.server import Server
+    from streamsocket.settings import Settings
+
+_LOOK_AROUND_S = 0.1
+"""How long Ctrl-C may go unnoticed."""
+
+
+def serve(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]SOURCE",
+            help="What to serve: movie.mp4, lobby=movie.mp4, test, test:1920x1080@60.",
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; 0.0.0.0 for everybody.  [127.0.0.1]"),
+    ] = None,
+    rtsp_port: Annotated[int | None, typer.Option(help="TCP port for RTSP.  [8554]")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="TCP port for the page and the API.  [8080]")
+    ] = None,
+    webrtc_port: Annotated[int | None, typer.Option(help="UDP port for WebRTC.  [8189]")] = None,
+    udp_port: Annotated[
+        int | None, typer.Option(help="Even UDP port for RTP, RTCP above it.  [any free pair]")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings file.  [streamsocket.toml, where there is one]"),
+    ] = None,
+    loop: Annotated[
+        bool | None,
+        typer.Option("--loop/--once", help="Begin files again at their end, or end.  [--loop]"),
+    ] = None,
+) -> None:
+    """Serve movies or the test pattern, live, to any RTSP player."""
+    from streamsocket.settings import Value, load_settings
+
+    given = {
+        ("host",): Value(host, "--host"),
+        ("rtsp", "port"): Value(rtsp_port, "--rtsp-port"),
+        ("rtsp", "udp_port"): Value(udp_port, "--udp-port"),
+        ("http", "port"): Value(http_port, "--http-port"),
+        ("webrtc", "port"): Value(webrtc_port, "--webrtc-port"),
+    }
+    options = {path: option for path, option in given.items() if option.value is not None}
+    for name, (source, argument) in _named(sources or []).items():
+        options["streams", name, "source"] = Value(source, argument)
+    settings = load_settings(options, file=config, environ=os.environ)
+    if loop is not None:
+        streams = {
+            name: stream.model_copy(update={"loop": loop})
+            for name, stream in settings.streams.items()
+        }
+        settings = settings.model_copy(update={"streams": streams})
+    run(settings)
+
+
+def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Stream names with their source and the argument that it was given by."""
+    from streamsocket.sources.spec import parse_source
+
+    named: dict[str, tuple[str, str]] = {}
+    for argument in arguments:
+        name, spec = parse_source(argument)
+        if name in named:
+            raise SettingsError(
+                f"Two sources are called '{name}', {named[name][1]} and {argument}: "
+                f"give one another name, such as {name}-2={spec.text}."
+            )
+        named[name] = spec.text, argument
+    return named
+
+
+def run(settings: Settings) -> None:
+    """Serve until Ctrl-C, SIGTERM or the end of all sources.
+
+    Raises `StreamSocketError` if the server cannot start, or a source cannot be opened.
+    """
+    from streamsocket.cli.display import open_display
+    from streamsocket.server import Server
+
+    # A thread that wants the interpreter's lock waits this long before it asks for it. Python's
+    # 5 ms, while a page is made in another thread, would be 5 ms of jitter for every viewer.
+    sys.setswitchinterval(0.001)
+    with _stop_signals() as stop:
+        server = Server(settings)
+        server.start()
+        try:
+            with open_display(settings, server.rtsp_port, server.http_port) as display:
+                while not stop.requested and not server.ended.wait(_LOOK_AROUND_S):
+                    display.update(server.status())
+            if stop.requested:
+                typer.echo("Stopping…")
+        finally:
+            server.stop()
+        if server.failure is not None:
+            raise server.failure
+
+
+class _Stop:
+    """Whether somebody wants an end. No `Event`: setting one inside a signal handler can deadlock
+    with the very `wait` that the signal interrupted."""
+
+    requested = False
+
+    def request(self, *_: object) -> None:
+        if self.requested:
+            os._exit(130)  # the second time it is meant; sources end when their socket closes
+        self.requested = True
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    stop = _Stop()
+    before = {
+        number: signal.signal(number, stop.request) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,100 @@
+"""A reader: one viewer of a stream, with an output for each track it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamsocket.hub.output import Output, Sender
+from streamsocket.hub.reports import goodbye
+
+if TYPE_CHECKING:
+    from streamsocket.hub.stream import Stream
+
+
+class Beginning(NamedTuple):
+    """Where a track begins for a viewer: what RTP-Info says (RFC 2326, 12.33)."""
+
+    track: int
+    sequence: int
+    timestamp: int
+    """The same moment for all tracks that begin together."""
+
+
+class Reader:
+    """One viewer of a stream. Protocol sessions make one and hold it."""
+
+    def __init__(self, stream: Stream, on_end: Callable[[], None]) -> None:
+        self.stream = stream
+        self._on_end = on_end
+        self._outputs: dict[int, Output] = {}
+
+    def add(self, track: int, sender: Sender, target: object) -> None:
+        """Take the track with that index over that sender; a second call changes the way."""
+        if previous := self._outputs.pop(track, None):
+            previous.stop()
+        self._outputs[track] = Output(self.stream.tracks[track], sender, target)
+
+    def prepare(self, tracks: Iterable[int] | None = None) -> list[Beginning]:
+        """Choose where these tracks (all, if None) begin. Nothing is sent before `start`."""
+        now = time.monotonic()
+        chosen = [output for output in self._chosen(tracks) if output.state == "idle"]
+        firsts = [output.prepare(now) for output in chosen]
+        # Every track's first packet was captured at another moment. Players take the timestamps
+        # given here as one moment, so they are all put to the earliest.
+        captured = [
+            output.track.captured(timestamp)
+            for output, (_, timestamp) in zip(chosen, firsts, strict=True)
+        ]
+        moment = min((time for time in captured if time is not None), default=0.0)
+        return [
+            Beginning(
+                output.track.index,
+                sequence & 0xFFFF,
+                output.track.timestamp_captured(moment) & 0xFFFF_FFFF,
+            )
+            for output, (sequence, _) in zip(chosen, firsts, strict=True)
+        ]
+
+    def start(self, tracks: Iterable[int] | None = None) -> None:
+        """Send these tracks (all, if None) from where `prepare` chose to begin."""
+        now = time.monotonic()
+        chosen = [output for output in self._chosen(tracks) if output.state == "idle"]
+        for output in sorted(chosen, key=lambda output: output.track.is_video):
+            output.start(now)
+        self.stream.readers[self] = None
+        self.stream.report(now)
+        self.stream.begin_to_send()
+
+    def pause(self, tracks: Iterable[int] | None = None) -> None:
+        """Stop sending these tracks (all, if None)."""
+        for output in self._chosen(tracks):
+            output.stop()
+        if all(output.state == "idle" for output in self._outputs.values()):
+            self.stream.readers.pop(self, None)
+
+    def resend(self, ssrc: int, sequences: Iterable[int]) -> int:
+        """Send packets of the track with that SSRC once more; return how many were at hand."""
+        for output in self._outputs.values():
+            if output.track.ssrc == ssrc and output.state != "idle":
+                return output.resend(sequences)
+        return 0
+
+    def close(self) -> None:
+        """Leave the stream."""
+        self.pause()
+        self._outputs.clear()
+
+    def end(self) -> None:
+        """The stream is over: say goodbye, leave, and tell the session."""
+        for output in self._outputs.values():
+            if output.state != "idle":
+                output.sender.send_report(output, goodbye(output.track))
+        self.close()
+        self._on_end()
+
+    def _chosen(self, tracks: Iterable[int] | None) -> list[Output]:
+        if tracks is None:
+            return list(self._outputs.values())
+        return [self._outputs[track] for track in tracks]

@@ -1,0 +1,41 @@
+"""What a stream tells about its tracks, as plain values."""
+
+from __future__ import annotations
+
+from streamsocket.errors import ParseError
+from streamsocket.hub.stream import Stream
+from streamsocket.hub.track import StreamTrack
+from streamsocket.media.codec import H264, Codec
+from streamsocket.status import TrackStatus
+
+_CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
+
+def track_statuses(stream: Stream, now: float) -> tuple[TrackStatus, ...]:
+    """The state of every track of a stream at this moment of `time.monotonic()`."""
+    return tuple(_track_status(track, now) for track in stream.tracks)
+
+
+def describe(codec: Codec) -> str:
+    """What a track is, for people: `"1280x720"`, `"48 kHz stereo"`; empty where not known."""
+    try:
+        if isinstance(codec, H264):
+            width, height = codec.size
+            return f"{width}x{height}"
+        channels = _CHANNELS.get(codec.channels, f"{codec.channels} channels")
+        return f"{codec.clock_rate / 1000:g} kHz {channels}"
+    except ParseError:
+        return ""
+
+
+def _track_status(track: StreamTrack, now: float) -> TrackStatus:
+    bits_a_second, units_a_second = track.meter.rates(now)
+    return TrackStatus(
+        kind=track.track.kind,
+        codec=track.track.codec.name,
+        description=describe(track.track.codec),
+        frame_rate=round(units_a_second, 3) if track.is_video else None,
+        bitrate_bps=round(bits_a_second),
+        packets=track.packets,
+        bytes=track.octets,
+    )

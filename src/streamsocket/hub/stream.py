@@ -1,0 +1,203 @@
+"""A stream: the tracks of one name, the one who publishes them and those who watch."""
+
+from __future__ import annotations
+
+import time
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable, Sequence
+
+from streamsocket.hub.fanout import InterleavedGroups
+from streamsocket.hub.limits import Limits
+from streamsocket.hub.reader import Reader
+from streamsocket.hub.reports import sender_report
+from streamsocket.hub.track import StreamTrack
+from streamsocket.media.codec import Track
+from streamsocket.rtp.batch import Batch
+
+# How often a joining viewer gets its next pictures. Shorter would only cost more wakeups.
+_JOIN_TICK_S = 0.005
+
+# RFC 3550, 6.2 recommends five seconds between reports as the least.
+_REPORT_INTERVAL_S = 5.0
+
+_KEYFRAME_REQUEST_INTERVAL_S = 1.0
+
+# Between the last of one publisher and the first of the next, where their clocks would overlap.
+_PUBLISHER_GAP_S = 0.1
+
+# How many flushes `flush_times` remembers.
+_FLUSH_TIMES = 1024
+
+
+class Stream:
+    """The tracks of one name. It owns their timeline; publishers and viewers come and go."""
+
+    def __init__(
+        self, name: str, tracks: Sequence[Track], loop: AbstractEventLoop, limits: Limits
+    ) -> None:
+        self.name = name
+        self.limits = limits
+        self._loop = loop
+        self._interleaved = InterleavedGroups()
+        self.tracks = tuple(
+            StreamTrack(index, track, limits, self._interleaved)
+            for index, track in enumerate(tracks)
+        )
+        self._sound_first = sorted(self.tracks, key=lambda track: track.is_video)
+        self.readers: dict[Reader, None] = {}
+        self.publication: Publication | None = None
+        self.up_since: float | None = None
+        self.flush_times: list[float] = []
+        """Seconds from a batch's arrival to its last copy being out, the newest ones."""
+        self._flush_position = 0
+        self._epoch: float | None = None
+        self._join_timer: TimerHandle | None = None
+        self._keyframe_requested = -_KEYFRAME_REQUEST_INTERVAL_S
+
+    def matches(self, tracks: Sequence[Track]) -> bool:
+        """Whether another publisher's tracks can go on where this stream's ended."""
+        mine = [(t.track.codec.name, t.clock_rate) for t in self.tracks]
+        return mine == [(track.codec.name, track.codec.clock_rate) for track in tracks]
+
+    # The publisher's side.
+
+    def publish(self, request_keyframe: Callable[[], None] | None) -> Publication:
+        """Take a publisher; the one before must have closed."""
+        assert self.publication is None
+        for track in self.tracks:
+            track.begin_publication()
+        self.publication = Publication(self, request_keyframe)
+        self.up_since = time.time()
+        return self.publication
+
+    def take(self, index: int, batch: Batch, now: float) -> None:
+        """Put one batch of the publisher into its track's timeline."""
+        track = self.tracks[index]
+        if track.offset is None:
+            self._place(track, batch)
+        assert self._epoch is not None
+        track.take(batch, since_epoch_s=batch.capture_time - self._epoch, now=now)
+
+    def flush(self, now: float) -> None:
+        """Send what has been taken since the last flush to everybody who watches."""
+        tracks = [track for track in self._sound_first if track.pending]
+        # Before the live ones are sent to: those that block there have got these batches.
+        queued = [(track, tuple(track.queued)) for track in tracks]
+        for track in tracks:
+            track.datagrams.send(track.pending)
+        self._interleaved.send(tracks)
+        for track, outputs in queued:
+            for output in outputs:
+                output.offer(track.pending, now)
+        for track in tracks:
+            track.pending = []
+        self._note_flush_time(time.monotonic() - now)
+
+    def lose_publisher(self) -> None:
+        """The publisher is gone; viewers wait for the next."""
+        self.publication = None
+        self.up_since = None
+
+    def end(self) -> None:
+        """The stream is over: tell every viewer, and let go of them."""
+        self.lose_publisher()
+        for reader in tuple(self.readers):
+            reader.end()
+        if self._join_timer:
+            self._join_timer.cancel()
+
+    # The viewers' side.
+
+    def begin_to_send(self) -> None:
+        """A viewer has begun to play: see to those that catch up."""
+        if any(track.is_video and not track.cache.bytes for track in self.tracks):
+            self.request_keyframe()
+        self._tick_joins()
+
+    def request_keyframe(self) -> None:
+        """Ask the publisher for a keyframe, at most once a second."""
+        now = time.monotonic()
+        if now - self._keyframe_requested < _KEYFRAME_REQUEST_INTERVAL_S:
+            return
+        if self.publication and self.publication.request_keyframe:
+            self._keyframe_requested = now
+            self.publication.request_keyframe()
+
+    def report(self, now: float) -> None:
+        """Send a sender report to every viewer who is due one (RFC 3550, 6.4.1)."""
+        wall_clock = time.time()
+        for track in self.tracks:
+            if track.latest is None:
+                continue
+            report = b""
+            for output in track.outputs:
+                if output.report_due <= now:
+                    output.report_due = now + _REPORT_INTERVAL_S
+                    report = report or sender_report(track, wall_clock)
+                    output.sender.send_report(output, report)
+
+    @property
+    def skipped_packets(self) -> int:
+        """Packets that slow viewers were too late for, all of them together."""
+        return sum(track.skipped_packets for track in self.tracks)
+
+    def _place(self, track: StreamTrack, batch: Batch) -> None:
+        """A publication's first batch of a track: keep its timestamps ahead of those before."""
+        if self._epoch is None:
+            self._epoch = batch.capture_time
+        if track.latest is None:
+            return
+        ahead = track.latest.timestamp - track.place(batch.capture_time - self._epoch)
+        if ahead >= 0:
+            # The new publisher's clock is behind the old one's: move all of its tracks alike.
+            self._epoch -= ahead / track.clock_rate + _PUBLISHER_GAP_S
+
+    def _tick_joins(self) -> None:
+        """Pump those who join by the clock for as long as there are any."""
+        now = time.monotonic()
+        joining = [output for track in self.tracks for output in track.queued if output.joining]
+        for output in joining:
+            output.pump(now)
+        if self._join_timer:
+            self._join_timer.cancel()
+        self._join_timer = (
+            self._loop.call_later(_JOIN_TICK_S, self._tick_joins) if joining else None
+        )
+
+    def _note_flush_time(self, seconds: float) -> None:
+        if len(self.flush_times) < _FLUSH_TIMES:
+            self.flush_times.append(seconds)
+        else:
+            self.flush_times[self._flush_position % _FLUSH_TIMES] = seconds
+            self._flush_position += 1
+
+
+class Publication:
+    """What a publisher's session holds: the way into its stream."""
+
+    def __init__(self, stream: Stream, request_keyframe: Callable[[], None] | None) -> None:
+        self._stream = stream
+        self._arrived: float | None = None
+        self.request_keyframe = request_keyframe
+        """Asks the publisher for a keyframe; None where it can't make one."""
+
+    def write(self, track: int, batch: Batch) -> None:
+        """Take a batch: packets of one access unit of the track with that index.
+
+        It is sent by the next `flush`; one flush a wakeup lets sound and picture share a send.
+        """
+        if self._arrived is None:
+            self._arrived = time.monotonic()
+        if self._stream.publication is self:
+            self._stream.take(track, batch, self._arrived)
+
+    def flush(self) -> None:
+        """Send on what has been written."""
+        if self._arrived is not None and self._stream.publication is self:
+            self._stream.flush(self._arrived)
+        self._arrived = None
+
+    def close(self) -> None:
+        """The publisher left and may return: viewers stay."""
+        if self._stream.publication is self:
+            self._stream.lose_publisher()

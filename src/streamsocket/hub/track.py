@@ -1,0 +1,129 @@
+"""A track of a stream: its timeline, its memory, its outputs."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from streamsocket.hub.cache import History, KeyframeCache
+from streamsocket.hub.fanout import DatagramGroups, InterleavedGroups
+from streamsocket.hub.join import CatchUp
+from streamsocket.hub.limits import Limits
+from streamsocket.hub.meter import Meter
+from streamsocket.hub.output import Output
+from streamsocket.hub.wire import stamped
+from streamsocket.media.codec import Track
+from streamsocket.rtp.batch import Batch
+
+FIRST_DYNAMIC_PAYLOAD_TYPE = 96
+
+
+class StreamTrack:
+    """One track of a stream, with the output timeline that is the stream's own.
+
+    SSRC, sequence numbers and timestamps are the stream's: a publisher that loops, restarts or is
+    replaced changes none of them.
+    """
+
+    def __init__(
+        self, index: int, track: Track, limits: Limits, interleaved: InterleavedGroups
+    ) -> None:
+        self.index = index
+        self.track = track
+        self.limits = limits
+        self.is_video = track.kind == "video"
+        self.clock_rate = track.codec.clock_rate
+        self.payload_type = FIRST_DYNAMIC_PAYLOAD_TYPE + index
+        self.ssrc = secrets.randbits(32)
+        # Random beginnings, as RFC 3550, 5.1 asks for; small enough that they never wrap at once.
+        self.next_sequence = secrets.randbits(15)
+        self._first_timestamp = secrets.randbits(31)
+        self.offset: int | None = None
+        self.latest: Batch | None = None
+        self.cache = KeyframeCache(limits.keyframe_cache_bytes)
+        self.history = History(limits.history_s, limits.history_bytes)
+        self.datagrams = DatagramGroups(is_sound=not self.is_video)
+        """Who gets this track's packets as datagrams, live."""
+        self.interleaved = interleaved
+        """Who gets the stream's packets over TCP, live."""
+        self.pending: list[Batch] = []
+        self.outputs: dict[Output, None] = {}
+        """All outputs that play, in the order they came (a set that keeps it)."""
+        self.queued: dict[Output, None] = {}
+        """Those of them that send on their own: they join, or lag behind."""
+        self.meter = Meter()
+        self.packets = 0
+        self.octets = 0
+        self.skipped_packets = 0
+
+    def begin_publication(self) -> None:
+        """The next batch is a new publisher's first: find its place in the timeline anew."""
+        self.offset = None
+        self.cache.clear()
+
+    def take(self, batch: Batch, *, since_epoch_s: float, now: float) -> None:
+        """Put a publisher's batch into the timeline and keep it until the next flush.
+
+        `since_epoch_s` is how long after the stream's beginning it was captured; it places the
+        publication's first batch, and the publisher's own timestamps place what follows.
+        """
+        if self.offset is None:
+            self.offset = self.place(since_epoch_s) - batch.timestamp
+        timestamp = batch.timestamp + self.offset
+        buffer = stamped(
+            batch,
+            payload_type=self.payload_type,
+            sequence=self.next_sequence,
+            timestamp=timestamp,
+            ssrc=self.ssrc,
+        )
+        own = replace(
+            batch, buffer=buffer, timestamp=timestamp, sequence=self.next_sequence, arrived=now
+        )
+        self.next_sequence += len(own.sizes)
+        self.packets += len(own.sizes)
+        self.octets += len(buffer) - 12 * len(own.sizes)
+        self.latest = own
+        self.cache.add(own)
+        self.history.add(own)
+        self.meter.add(len(buffer), own.complete, now)
+        self.pending.append(own)
+
+    def place(self, since_epoch_s: float) -> int:
+        """The timestamp of what is captured that long after the stream's beginning."""
+        return self._first_timestamp + round(since_epoch_s * self.clock_rate)
+
+    @property
+    def latest_timestamp(self) -> int:
+        """The timestamp of what came last."""
+        return self.latest.timestamp if self.latest else self._first_timestamp
+
+    def timestamp_captured(self, wall_clock: float) -> int:
+        """The timestamp of what was captured at that time, seconds since the epoch."""
+        if self.latest is None:
+            return self._first_timestamp
+        seconds = wall_clock - self.latest.capture_time
+        return self.latest.timestamp + round(seconds * self.clock_rate)
+
+    def captured(self, timestamp: int) -> float | None:
+        """When what has that timestamp was captured, seconds since the epoch; None before data."""
+        if self.latest is None:
+            return None
+        seconds = (timestamp - self.latest.timestamp) / self.clock_rate
+        return self.latest.capture_time + seconds
+
+    def catch_up(self, group: list[Batch], now: float) -> CatchUp:
+        """The line on which a viewer who joins now comes from the group's keyframe to live."""
+        newest = group[0].timestamp
+        reordering = 0
+        for batch in group:
+            newest = max(newest, batch.timestamp)
+            reordering = max(reordering, newest - batch.timestamp)
+        return CatchUp.start(
+            now=now,
+            keyframe_arrived=group[0].arrived,
+            # With B-frames, what comes next may be shown before what came last.
+            live_timestamp=newest - reordering,
+            clock_rate=self.clock_rate,
+            longest_s=self.limits.join_seconds,
+        )

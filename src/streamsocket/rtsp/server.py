@@ -1,0 +1,217 @@
+"""The RTSP server's sockets: connections in, viewers of the hub's streams out.
+
+The rules are in `server_protocol.py`; this half accepts, reads, asks the hub and writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from asyncio import AbstractEventLoop, TimerHandle
+from collections import Counter
+from dataclasses import dataclass
+
+from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.hub.hub import Hub
+from streamsocket.hub.udp import Address, UdpSender
+from streamsocket.rtp.rtcp import Nack, Pli, parse_rtcp
+from streamsocket.rtsp.connection import RtspConnection
+from streamsocket.rtsp.udp_ports import bind_pair
+
+# Enough for a burst of keyframes to a few hundred viewers; the kernel caps it at wmem_max.
+_UDP_SEND_BUFFER_BYTES = 8 * 1024 * 1024
+
+# How many datagrams one wakeup reads: a flood of reports must not keep the streams waiting.
+_DATAGRAMS_PER_WAKEUP = 256
+
+_CONNECTIONS_PER_WAKEUP = 64
+_SWEEP_INTERVAL_S = 1.0
+_OUT_OF_FILES_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RtspOptions:
+    """What of the server's RTSP side can be set."""
+
+    host: str = "127.0.0.1"
+    port: int = 8554
+    udp_port: int = 0
+    session_timeout_s: float = 60.0
+    max_connections: int = 4000
+    max_connections_per_address: int = 1000
+
+
+class RtspServer:
+    """Accepts RTSP connections and lets them play the hub's streams."""
+
+    def __init__(self, hub: Hub, loop: AbstractEventLoop, options: RtspOptions) -> None:
+        self.hub = hub
+        self.loop = loop
+        self.options = options
+        self.refused: Counter[str] = Counter()
+        """What was refused since the start, by reason."""
+        self._listener: socket.socket | None = None
+        self._connections: dict[RtspConnection, None] = {}
+        self._per_address: Counter[str] = Counter()
+        self._viewers_by_rtcp: dict[Address, RtspConnection] = {}
+        self._sweeper: TimerHandle | None = None
+
+    def open(self) -> None:
+        """Listen. Raises `StreamSocketError` if a port cannot be had."""
+        options = self.options
+        self._listener = _listen(options.host, options.port)
+        try:
+            self._rtp, self._rtcp = bind_pair(options.host, options.udp_port)
+        except StreamSocketError:
+            self._listener.close()
+            raise
+        self._rtp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UDP_SEND_BUFFER_BYTES)
+        self.udp = UdpSender(self.loop, self._rtp, self._rtcp)
+        self.loop.add_reader(self._listener, self._accept)
+        self.loop.add_reader(self._rtp, self._read_rtp)
+        self.loop.add_reader(self._rtcp, self._read_rtcp)
+        self._sweep()
+
+    def close(self) -> None:
+        """End all sessions and close all sockets."""
+        if self._sweeper:
+            self._sweeper.cancel()
+        for connection in tuple(self._connections):
+            connection.close()
+        if self._listener is None:
+            return
+        self.udp.close()
+        for each in (self._listener, self._rtp, self._rtcp):
+            self.loop.remove_reader(each)
+            each.close()
+        self._listener = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        assert self._listener is not None
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def udp_ports(self) -> tuple[int, int]:
+        """The UDP ports that RTP and RTCP leave from."""
+        return self._rtp.getsockname()[1], self._rtcp.getsockname()[1]
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    @property
+    def sessions(self) -> int:
+        """How many of them have a session."""
+        return sum(connection.reader is not None for connection in self._connections)
+
+    # What connections call.
+
+    def forget(self, connection: RtspConnection) -> None:
+        """The connection has closed."""
+        if self._connections.pop(connection, False) is None:
+            self._per_address[connection.host] -= 1
+            if not self._per_address[connection.host]:
+                del self._per_address[connection.host]
+
+    def expect_reports(self, address: Address, connection: RtspConnection) -> None:
+        """RTCP from that address is about that connection's session."""
+        self._viewers_by_rtcp[_canonical(address)] = connection
+
+    def expect_no_reports(self, address: Address) -> None:
+        """RTCP from that address means nothing any more."""
+        self._viewers_by_rtcp.pop(_canonical(address), None)
+
+    # What the loop calls.
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        for _ in range(_CONNECTIONS_PER_WAKEUP):
+            try:
+                accepted, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    # The connection stays in the backlog: without a pause this would spin.
+                    self.refused["out_of_files"] += 1
+                    self.loop.remove_reader(self._listener)
+                    self.loop.call_later(_OUT_OF_FILES_PAUSE_S, self._accept_again)
+                    return
+                continue  # that one gave up already
+            self._take(accepted, address)
+
+    def _accept_again(self) -> None:
+        if self._listener:
+            self.loop.add_reader(self._listener, self._accept)
+
+    def _take(self, accepted: socket.socket, address: Address) -> None:
+        host = str(address[0])
+        too_many = len(self._connections) >= self.options.max_connections
+        if too_many or self._per_address[host] >= self.options.max_connections_per_address:
+            self.refused["too_many_connections"] += 1
+            accepted.close()
+            return
+        self._per_address[host] += 1
+        self._connections[RtspConnection(self, accepted, address)] = None
+
+    def _read_rtp(self) -> None:
+        """Players send packets to open their firewall; they mean nothing else to us."""
+        for _ in range(_DATAGRAMS_PER_WAKEUP):
+            try:
+                self._rtp.recv(2048)
+            except OSError:
+                return
+
+    def _read_rtcp(self) -> None:
+        for _ in range(_DATAGRAMS_PER_WAKEUP):
+            try:
+                data, address = self._rtcp.recvfrom(2048)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an earlier report was answered "port unreachable"
+            connection = self._viewers_by_rtcp.get(_canonical(address))
+            if connection:
+                connection.take_rtcp(data)
+            else:
+                self.refused["rtcp_from_strangers"] += 1
+
+    def _sweep(self) -> None:
+        """Close what has been silent for too long."""
+        now = time.monotonic()
+        for connection in tuple(self._connections):
+            connection.close_if_silent(now)
+        self._sweeper = self.loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (host, port),
+            family=family,
+            backlog=1024,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StreamSocketError(
+                f"Port {port} on {host} is taken: end the program that has it, or choose another "
+                f"with --rtsp-port."
+            ) from None
+        raise StreamSocketError(
+            f"Cannot listen on {host} port {port} ({error.strerror}): choose another with --host "
+            f"and --rtsp-port."
+        ) from None
+
+
+def _canonical(address: Address) -> Address:
+    """Host and port alone: IPv6's flow label is no part of who somebody is."""
+    return address[:2]
+
+
+__all__ = ["Nack", "ParseError", "Pli", "RtspOptions", "RtspServer", "parse_rtcp"]

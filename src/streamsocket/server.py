@@ -1,0 +1,190 @@
+"""The server: the one place that knows all protocols and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from streamsocket.hub.hub import Hub
+from streamsocket.hub.limits import Limits
+from streamsocket.hub.snapshot import track_statuses
+from streamsocket.rtsp.server import RtspOptions, RtspServer
+from streamsocket.settings import Settings
+from streamsocket.sources.manager import SourceManager
+from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.version import __version__
+from streamsocket.web.app import create_app
+from streamsocket.web.runner import HttpServer
+
+_STATUS_INTERVAL_S = 0.5
+
+_T = TypeVar("_T")
+
+
+class Server:
+    """A whole server: sources, hub, RTSP and HTTP, in threads of its own.
+
+    The thread "media" drains, routes and sends, nothing else; "http" serves the page, the API and
+    the metrics from a snapshot that the media thread makes twice a second.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._run, name="media", daemon=True)
+        self._http: HttpServer | None = None
+        self._status: ServerStatus | None = None
+        self._started = time.time()
+        self.ended = threading.Event()
+        """Set when every source has ended or failed for good, and when the server stops."""
+
+    def start(self) -> None:
+        """Listen, and start the sources; returns when the server is ready.
+
+        Raises `StreamSocketError` if a port is taken or a source cannot be understood.
+        """
+        self._thread.start()
+        try:
+            self._call(self._open)
+            self._http = HttpServer(
+                create_app(self.status), self.settings.host, self.settings.http.port
+            )
+            self._http.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End everything in order: HTTP, sources, viewers. Safe to call twice."""
+        if self._http:
+            self._http.stop()
+            self._http = None
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self.ended.set()
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def status(self) -> ServerStatus:
+        """What the server is doing, at most half a second old. Any thread may ask."""
+        assert self._status is not None, "the server has not been started"
+        return self._status
+
+    @property
+    def rtsp_port(self) -> int:
+        """The port that RTSP listens on, also where 0 was asked for."""
+        return self._rtsp.port
+
+    @property
+    def http_port(self) -> int:
+        """The port that HTTP listens on, also where 0 was asked for."""
+        assert self._http is not None
+        return self._http.port
+
+    # The media thread.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        """Run a function on the media thread and return what it returns."""
+        result: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function())
+            except BaseException as error:
+                result.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return result.result()
+
+    def _open(self) -> None:
+        settings = self.settings
+        self._hub = Hub(self._loop, _limits(settings))
+        self._rtsp = RtspServer(
+            self._hub,
+            self._loop,
+            RtspOptions(
+                host=settings.host,
+                port=settings.rtsp.port,
+                udp_port=settings.rtsp.udp_port,
+                session_timeout_s=settings.rtsp.session_timeout_s,
+                max_connections=settings.rtsp.max_connections,
+                max_connections_per_address=settings.rtsp.max_connections_per_address,
+            ),
+        )
+        self._sources = SourceManager(self._loop, self._hub, on_end=self.ended.set)
+        self._rtsp.open()
+        for name, stream in settings.streams.items():
+            self._sources.add(name, stream.source, loop_file=stream.loop)
+        self._refresh_status()
+
+    async def _close(self) -> None:
+        if not hasattr(self, "_hub"):
+            return
+        await self._sources.close()
+        self._hub.close()
+        self._rtsp.close()
+
+    def _refresh_status(self) -> None:
+        self._status = ServerStatus(
+            version=__version__,
+            started=self._started,
+            streams=tuple(self._stream_statuses()),
+            connections=self._rtsp.connections,
+            sessions=self._rtsp.sessions,
+            refused=dict(self._rtsp.refused),
+            loop_lag_s=self._hub.loop_lag_s,
+        )
+        self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_status)
+
+    def _stream_statuses(self) -> list[StreamStatus]:
+        now = time.monotonic()
+        statuses = []
+        for name, source in self._sources.sources.items():
+            stream = self._hub.find(name)
+            tracks = track_statuses(stream, now) if stream else ()
+            statuses.append(
+                StreamStatus(
+                    name=name,
+                    source=source.label,
+                    state=source.state,
+                    tracks=tracks,
+                    viewers=len(stream.readers) if stream else 0,
+                    bitrate_bps=sum(track.bitrate_bps for track in tracks),
+                    up_since=stream.up_since if stream else None,
+                    position_s=source.position_s,
+                    duration_s=source.duration_s,
+                    loops=source.loops,
+                    skipped_packets=stream.skipped_packets if stream else 0,
+                    message=source.message,
+                )
+            )
+        return statuses
+
+
+def _limits(settings: Settings) -> Limits:
+    hub = settings.hub
+    return Limits(
+        reader_max_age_s=hub.reader_max_age_s,
+        keyframe_cache_bytes=round(hub.keyframe_cache_mb * 1_000_000),
+        history_s=hub.history_s,
+        history_bytes=round(hub.history_mb * 1_000_000),
+        join_seconds=hub.join_seconds,
+    )

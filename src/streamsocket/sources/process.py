@@ -1,0 +1,285 @@
+"""A source as the server sees it: a child process that is started, listened to and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.media.codec import Track
+from streamsocket.rtp.batch import Batch
+from streamsocket.sources import link
+from streamsocket.sources.spec import SourceSpec, spec_to_json
+from streamsocket.status import StreamState
+
+_RECEIVE_SIZE = 1 << 18
+# One wakeup takes no more than this, so that a source in a rush leaves the loop to others too.
+_RECEIVES_A_WAKEUP = 16
+
+_FIRST_RETRY_S = 1.0
+_LONGEST_RETRY_S = 30.0
+# A source that ran for so long before it crashed is started again as if it were the first time.
+_HEALTHY_AFTER_S = 60.0
+
+_STOP_WAIT_S = 2.0
+_TERMINATE_WAIT_S = 1.0
+_KILL_WAIT_S = 5.0  # only a process stuck in the system itself takes longer
+_EXIT_POLL_S = 0.02
+
+
+class Publication(Protocol):
+    """The way into a stream of the hub."""
+
+    def write(self, track: int, batch: Batch) -> None:
+        """Take a batch of the track with that index."""
+
+    def flush(self) -> None:
+        """Send on what was written."""
+
+    def close(self) -> None:
+        """The publisher leaves."""
+
+
+Publish = Callable[[str, Sequence[Track], Callable[[], None] | None], Publication]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source is doing."""
+
+    state: StreamState = "starting"
+    position_s: float | None = None
+    """Where in its file it is."""
+    duration_s: float | None = None
+    loops: int = 0
+    """How many times the file has begun again."""
+    message: str | None = None
+    """Why it failed or what is being done to it, a sentence."""
+
+
+class SourceProcess:
+    """Runs a source in a process of its own and hands what it makes to the hub.
+
+    A source that crashes is started again, after 1 s at first and 30 s at most; one that says
+    itself why it cannot go on is not. Belongs to one event loop, which must know `add_reader`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: SourceSpec,
+        loop: asyncio.AbstractEventLoop,
+        publish: Publish,
+        on_status: Callable[[SourceStatus], None] = lambda status: None,
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.status = SourceStatus()
+        self._loop = loop
+        self._publish = publish
+        self._on_status = on_status
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._decoder = link.Decoder()
+        self._publication: Publication | None = None
+        self._started = 0.0
+        self._retry_s = _FIRST_RETRY_S
+        self._retry: asyncio.TimerHandle | None = None
+        self._explained = False
+        self._crash: str | None = None
+        self._exit_task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the process. Raises `StreamSocketError` where the system refuses."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            self._process = _spawn(self.spec, theirs)
+        except OSError as error:
+            ours.close()
+            raise StreamSocketError(
+                f"The process of '{self.name}' cannot be started: {error}."
+            ) from error
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._decoder = link.Decoder()
+        self._started = self._loop.time()
+        self._explained = False
+        self._crash = None
+        self._loop.add_reader(ours, self._read)
+
+    async def stop(self) -> None:
+        """End the process: asked first, then made to. Nothing of it is left behind."""
+        if self._retry:
+            self._retry.cancel()
+        self._explained = True  # from here on its end is no crash
+        if self._socket:
+            self._tell(link.STOP)
+        if self._process:
+            await self._exit(self._process)
+        self._hang_up()
+        if self._exit_task:
+            await self._exit_task
+        if self.status.state in ("starting", "live"):
+            self._set(state="ended")
+
+    def _request_keyframe(self) -> None:
+        self._tell(link.KEYFRAME)
+
+    def _tell(self, command: bytes) -> None:
+        if self._socket:
+            try:
+                self._socket.send(command)
+            except OSError:
+                pass  # it is gone, which reading notices
+
+    def _read(self) -> None:
+        assert self._socket
+        try:
+            for _ in range(_RECEIVES_A_WAKEUP):
+                data = self._socket.recv(_RECEIVE_SIZE)
+                if not data:
+                    self._disconnected()
+                    break
+                for message in self._decoder.feed(data):
+                    if isinstance(message, link.TrackBatch):
+                        if self._publication:
+                            self._publication.write(message.track, message.batch)
+                    else:
+                        self._handle(message)
+                if len(data) < _RECEIVE_SIZE:
+                    break
+        except BlockingIOError:
+            pass
+        except (OSError, ParseError) as error:
+            self._crash = str(error)
+            self._disconnected()
+        if self._publication:
+            self._publication.flush()
+
+    def _handle(self, event: link.Event) -> None:
+        match event:
+            case link.Tracks(tracks, makes_keyframes):
+                self._go_live(tracks, self._request_keyframe if makes_keyframes else None)
+            case link.Note(text):
+                self._set(message=text)
+            case link.Progress(position_s, duration_s, loops):
+                self._set(position_s=position_s, duration_s=duration_s, loops=loops)
+            case link.Ended():
+                self._explained = True
+                self._set(state="ended")
+            case link.Failed(text, final=True):
+                self._explained = True
+                self._set(state="failed", message=text)
+            case link.Failed(text):
+                self._crash = text
+
+    def _go_live(
+        self, tracks: Sequence[Track], request_keyframe: Callable[[], None] | None
+    ) -> None:
+        try:
+            self._publication = self._publish(self.name, tracks, request_keyframe)
+        except StreamSocketError as error:
+            self._explained = True
+            self._set(state="failed", message=str(error))
+            self._tell(link.STOP)
+        else:
+            self._set(state="live")
+
+    def _disconnected(self) -> None:
+        """The process hung up: see to its end, and to its return where it crashed."""
+        self._hang_up()
+        if self._process:
+            self._exit_task = self._loop.create_task(self._after_exit(self._process))
+
+    async def _after_exit(self, process: subprocess.Popen[bytes]) -> None:
+        await self._exit(process)
+        if self._explained:
+            return
+        if self._loop.time() - self._started > _HEALTHY_AFTER_S:
+            self._retry_s = _FIRST_RETRY_S
+        reason = self._crash or _describe_exit(process.returncode)
+        self._set(
+            state="failed",
+            message=f"The source of '{self.name}' crashed ({reason}); "
+            f"it starts again in {self._retry_s:g} s.",
+        )
+        self._retry = self._loop.call_later(self._retry_s, self._start_again)
+        self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
+
+    def _start_again(self) -> None:
+        self._set(state="starting", message=None)
+        try:
+            self.start()
+        except StreamSocketError as error:
+            self._set(state="failed", message=str(error))
+
+    def _hang_up(self) -> None:
+        if self._socket:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        if self._publication:
+            self._publication.flush()
+            self._publication.close()
+            self._publication = None
+
+    async def _exit(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the process to end, with growing insistence."""
+        if await self._exited(process, _STOP_WAIT_S):
+            return
+        process.terminate()
+        if await self._exited(process, _TERMINATE_WAIT_S):
+            return
+        process.kill()
+        await self._exited(process, _KILL_WAIT_S)
+
+    async def _exited(self, process: subprocess.Popen[bytes], within_s: float) -> bool:
+        deadline = self._loop.time() + within_s
+        while process.poll() is None:
+            if self._loop.time() >= deadline:
+                return False
+            await asyncio.sleep(_EXIT_POLL_S)
+        return True
+
+    def _set(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        self._on_status(self.status)
+
+
+def _spawn(spec: SourceSpec, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "streamsocket.sources.worker", spec_to_json(spec)]
+    if sys.platform == "win32":
+        # Untried: no file descriptors there, but a socket can be shared with a process by its id.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+        assert process.stdin
+        with process.stdin:
+            process.stdin.write(theirs.share(process.pid))
+        return process
+    descriptor = theirs.fileno()
+    return subprocess.Popen(
+        [*command, str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[descriptor],
+        start_new_session=True,  # the terminal's Ctrl-C is for the server, which ends us in order
+    )
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,60 @@
+"""The process of one source: `python -m streamsocket.sources.worker SPEC [SOCKET]`.
+
+SPEC is the source as JSON. SOCKET is the file descriptor of the inherited socket to the server;
+without it, the socket comes over standard input as `socket.share` made it (Windows).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import traceback
+
+from streamsocket.errors import StreamSocketError
+from streamsocket.sources import link
+from streamsocket.sources.outlet import Outlet, StoppedError
+from streamsocket.sources.spec import FileSpec, SourceSpec, spec_from_json
+
+
+def main(arguments: list[str]) -> None:
+    """Run the source until it ends, fails or is told to stop."""
+    spec = spec_from_json(arguments[0])
+    outlet = Outlet(_inherited_socket(arguments[1:]))
+    with contextlib.suppress(StoppedError, KeyboardInterrupt):
+        try:
+            _run(spec, outlet)
+            outlet.event(link.Ended())
+        except StreamSocketError as error:
+            outlet.event(link.Failed(str(error), final=True))
+        except Exception as error:
+            outlet.event(link.Failed(_where_and_what(error), final=False))
+
+
+def _run(spec: SourceSpec, outlet: Outlet) -> None:
+    # A file that is passed on as it is must not pay for what draws the test pattern (numpy).
+    if isinstance(spec, FileSpec):
+        from streamsocket.sources.file import run_file
+
+        run_file(spec, outlet)
+    else:
+        from streamsocket.sources.test_pattern import run_test_pattern
+
+        run_test_pattern(spec, outlet)
+
+
+def _inherited_socket(arguments: list[str]) -> socket.socket:
+    if arguments:
+        return socket.socket(fileno=int(arguments[0]))
+    if sys.platform == "win32":
+        return socket.fromshare(sys.stdin.buffer.read())
+    raise SystemExit("usage: python -m streamsocket.sources.worker SPEC SOCKET")
+
+
+def _where_and_what(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,66 @@
+"""What the server tells about itself: plain, frozen values that any thread may read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streamsocket.media.codec import Kind
+
+StreamState = Literal["starting", "live", "ended", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStatus:
+    """One track of a stream."""
+
+    kind: Kind
+    codec: str
+    """`"h264"`, `"aac"`, `"opus"`."""
+    description: str
+    """For people: `"1280x720"`, `"48 kHz stereo"`."""
+    frame_rate: float | None
+    """Pictures a second that really arrived lately; None for sound."""
+    bitrate_bps: int
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """One stream: who makes it, what it is made of, who watches."""
+
+    name: str
+    source: str
+    """What it is made from, as the user wrote it: `"movie.mp4"`, `"test:1920x1080@60"`."""
+    state: StreamState
+    tracks: tuple[TrackStatus, ...]
+    viewers: int
+    bitrate_bps: int
+    up_since: float | None
+    """Seconds since the epoch, None while it is not live."""
+    position_s: float | None
+    """Where in its file the source is, None for sources without a position."""
+    duration_s: float | None
+    loops: int
+    """How many times the file has begun again."""
+    skipped_packets: int
+    """Packets that slow viewers were too late for, all viewers together."""
+    message: str | None
+    """Why it failed or what is being done to it (`"VP9 is transcoded to H.264"`), a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """The whole server at one moment."""
+
+    version: str
+    started: float
+    """Seconds since the epoch."""
+    streams: tuple[StreamStatus, ...]
+    connections: int
+    sessions: int
+    refused: dict[str, int]
+    """What was refused since the start, by reason: `"malformed"`, `"foreign_destination"`, …"""
+    loop_lag_s: float
+    """By how much the media thread was late at its last few ticks, the worst of them."""

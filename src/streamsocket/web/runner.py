@@ -1,0 +1,129 @@
+"""Runs the HTTP application in a thread of its own, with a loop of its own."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+
+import uvicorn
+from fastapi import FastAPI
+
+from streamsocket.errors import StreamSocketError
+from streamsocket.web.protocol import BoundedProtocol
+
+MAX_HEADER_BYTES = 16 * 1024
+MAX_CONCURRENT = 256
+"""Requests beyond this many connections are answered 503."""
+KEEP_ALIVE_SECONDS = 5
+_START_SECONDS = 10.0
+_STOP_SECONDS = 2.0
+
+
+class HttpServer:
+    """An HTTP server for one application.
+
+    The socket is bound when it is made, so that `port` is the real one from the start. Raises
+    `StreamSocketError` if the address cannot be had.
+    """
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._socket = _listening_socket(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=BoundedProtocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MAX_CONCURRENT,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Serve. Returns when requests are answered."""
+        # What peers do wrong is no news; a bug in a handler is.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        self._thread.start()
+        if not self._server.settled.wait(_START_SECONDS) or self._failure is not None:
+            raise StreamSocketError(
+                f"The HTTP server could not start: {self._failure or 'it took too long'}."
+            ) from self._failure
+
+    def stop(self) -> None:
+        """End it, within two seconds, whatever its clients do. A second call does nothing."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
+        self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._server.settled.set()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+        """Set when it has started, or has failed to."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StreamSocketError(
+            f"The address {host!r} to listen on is not known here: {error.strerror}."
+        ) from None
+    # A name like "localhost" is IPv4 first here: that is what 127.0.0.1 in a player means.
+    family, kind, protocol, _, address = min(
+        addresses, key=lambda found: found[0] != socket.AF_INET
+    )
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # there it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise StreamSocketError(_bind_sentence(host, port, error)) from None
+    return listener
+
+
+def _bind_sentence(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program: choose another one with --http-port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} is not for ordinary users: choose one above 1023 with --http-port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"This machine has no address {host}: choose another one with --host."
+    return f"HTTP cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}."
