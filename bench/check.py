@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -59,12 +60,14 @@ def main() -> int:
         results += [(name, figure) for figure in figures]
     missed = [figure for _, figure in results if figure.passed is False]
     if arguments.json:
-        figures_json = [
-            {"bench": name, **asdict(figure), "passed": figure.passed} for name, figure in results
-        ]
+        told = [
+            {"bench": name, **asdict(figure), "passed": figure.passed,
+             "value": figure.value if math.isfinite(figure.value) else None}
+            for name, figure in results
+        ]  # fmt: skip
         arguments.json.write_text(
             json.dumps(
-                {"quick": arguments.quick, "conditions": said, "figures": figures_json,
+                {"quick": arguments.quick, "conditions": said, "figures": told,
                  "broken": broken}, indent=1, ensure_ascii=False,
             ) + "\n"
         )  # fmt: skip
@@ -108,7 +111,7 @@ def table(figures: list[Figure]) -> Table:
 
 def number(value: float) -> str:
     """A figure with three digits that count."""
-    if value != value:
+    if not math.isfinite(value):
         return "none"
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))

@@ -42,9 +42,7 @@ def run(quick: bool) -> list[Figure]:
     """Delivered against the file's rate in percent, and pictures missing."""
     seconds = 12.0 if quick else 60.0
     movies = {name: movie(name, rate) for name, rate in RATES.items()}
-    movies["variable"] = cached(
-        "variable.mp4", lambda path: vary_frame_rate(movies["fps60"], path)
-    )
+    movies["variable"] = cached("variable.mp4", lambda path: vary_frame_rate(movies["fps60"], path))
     figures = []
     sources = [f"{name}={path}" for name, path in movies.items()]
     with streamsocket(*sources, expect=len(sources)) as server, Crowd() as crowd:

@@ -59,9 +59,9 @@ def noisy_movie(
             f":sliced-threads=0:bframes={b_frames}:b-adapt=0"
             f":keyint={video.gop_size}:min-keyint={video.gop_size}",
         }
-        audio.layout, audio.bit_rate = "stereo", 128_000  # type: ignore[assignment]
-        picture = _graph(f"testsrc2=size={size}:rate={rate},noise=alls=12:allf=t,format=yuv420p")
-        sound = _graph(
+        audio.layout, audio.bit_rate = "stereo", 128_000
+        picture = graph(f"testsrc2=size={size}:rate={rate},noise=alls=12:allf=t,format=yuv420p")
+        sound = graph(
             f"aevalsrc='0.3*sin(440*2*PI*t)+0.2*(random(0)-0.5)':s={SAMPLE_RATE}:n={SAMPLES}"
             ":c=stereo,aformat=sample_fmts=fltp"
         )
@@ -81,7 +81,7 @@ def noisy_movie(
         output.mux(audio.encode(None))
 
 
-def _graph(description: str) -> Graph:
+def graph(description: str) -> Graph:
     """A filter graph that makes frames out of nothing."""
     graph = Graph()
     first: av.filter.FilterContext | None = None
@@ -105,10 +105,9 @@ def vary_frame_rate(source: Path, path: Path) -> None:
         template = movie.streams.video[0]
         video = output.add_stream_from_template(template)
         tick = 1 / Fraction(template.average_rate or 60)
-        order = {}
         packets = [packet for packet in movie.demux(template) if packet.pts is not None]
-        for number, pts in enumerate(sorted(packet.pts or 0 for packet in packets)):
-            order[pts] = number
+        shown = sorted(packet.pts or 0 for packet in packets)
+        order = {pts: number for number, pts in enumerate(shown)}
         for number, packet in enumerate(packets):
             time_base = template.time_base or tick
             delay = _uneven(order[packet.pts or 0]) * tick

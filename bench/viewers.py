@@ -196,6 +196,11 @@ class Gathering:
             self._turn(0)
         return joined
 
+    def close(self) -> None:
+        """Let everybody go."""
+        self.leave(list(self._viewers), True)
+        self._epoll.close()
+
     def leave(self, identities: list[int], teardown: bool) -> None:
         """Let viewers go."""
         for identity in identities:
@@ -403,7 +408,9 @@ def _answer_end(buffer: bytearray, start: int, end: int) -> int:
 
 
 def _gather(control: Connection, rest_s: float) -> None:
-    Gathering(control, rest_s).run()
+    gathering = Gathering(control, rest_s)
+    gathering.run()
+    gathering.close()
 
 
 class Crowd:

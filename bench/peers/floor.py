@@ -2,8 +2,8 @@
 
 It answers RTSP with canned sentences, then a bare loop hands ready-made packets to the kernel: UDP
 with GSO, one call a viewer for a picture and one for the sound that is due with it; TCP, one send
-a viewer for both. No movie is read, nothing is routed, kept or reported. A server that is near this figure has little left to gain; a figure
-that is high here too tells of the machine.
+a viewer for both. No movie is read, nothing is routed, kept or reported. A server that is near
+this figure has little left to gain; a figure that is high here too tells of the machine.
 
     python floor.py PORT VIEWERS    begins to send when the last viewer has joined
 """
@@ -99,7 +99,7 @@ def send(listeners: list[Listener], tracks: list[list[bytes]], udp: socket.socke
 
 def main(port: int, viewers: int) -> None:
     server = socket.create_server(("127.0.0.1", port), backlog=512)
-    listeners = []
+    listeners: list[Listener] = []
     while len(listeners) < viewers:
         listener = Listener(server.accept()[0])
         listener.handshake()

@@ -6,11 +6,11 @@ Prints "ready" when it listens; serves rtsp://127.0.0.1:PORT/movie until it is e
 
 import sys
 
-import gi
+import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
 
 # The packets are as large as ours: 1,200 bytes of payload and the RTP header.
 LAUNCH = """( filesrc location="{movie}" ! qtdemux name=demux

@@ -7,20 +7,26 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
+from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.snapshot import track_statuses
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 from streamsocket.settings import Settings
-from streamsocket.sources.manager import SourceManager
+from streamsocket.sources.process import SourceProcess, SourceStatus
+from streamsocket.sources.spec import parse_source
 from streamsocket.status import ServerStatus, StreamStatus
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
 from streamsocket.web.runner import HttpServer
 
 _STATUS_INTERVAL_S = 0.5
+
+# Sources are asked, made, and killed in turn, which takes eight seconds at the very most.
+_STOP_SECONDS = 10.0
 
 _T = TypeVar("_T")
 
@@ -37,6 +43,7 @@ class Server:
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._http: HttpServer | None = None
+        self._sources: dict[str, SourceProcess] = {}
         self._status: ServerStatus | None = None
         self._started = time.time()
         self.ended = threading.Event()
@@ -51,7 +58,9 @@ class Server:
         try:
             self._call(self._open)
             self._http = HttpServer(
-                create_app(self.status), self.settings.host, self.settings.http.port
+                create_app(self.status, rtsp_port=self.rtsp_port),
+                self.settings.host,
+                self.settings.http.port,
             )
             self._http.start()
         except BaseException:
@@ -64,7 +73,7 @@ class Server:
             self._http.stop()
             self._http = None
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self.ended.set()
@@ -91,6 +100,14 @@ class Server:
         """The port that HTTP listens on, also where 0 was asked for."""
         assert self._http is not None
         return self._http.port
+
+    @property
+    def failure(self) -> StreamSocketError | None:
+        """Why a source can't be had, where one said so itself; None while none did."""
+        for source in self._sources.values():
+            if source.over and source.status.state == "failed":
+                return StreamSocketError(source.status.message or f"'{source.name}' failed.")
+        return None
 
     # The media thread.
 
@@ -129,18 +146,32 @@ class Server:
                 max_connections_per_address=settings.rtsp.max_connections_per_address,
             ),
         )
-        self._sources = SourceManager(self._loop, self._hub, on_end=self.ended.set)
         self._rtsp.open()
         for name, stream in settings.streams.items():
-            self._sources.add(name, stream.source, loop_file=stream.loop)
+            _, spec = parse_source(stream.source, loop=stream.loop)
+            self._sources[name] = SourceProcess(
+                name,
+                spec,
+                self._loop,
+                self._hub.publish,
+                on_status=partial(self._source_changed, name),
+            )
+        for source in self._sources.values():
+            source.start()
         self._refresh_status()
 
     async def _close(self) -> None:
         if not hasattr(self, "_hub"):
             return
-        await self._sources.close()
+        await asyncio.gather(*(source.stop() for source in self._sources.values()))
         self._hub.close()
         self._rtsp.close()
+
+    def _source_changed(self, name: str, status: SourceStatus) -> None:
+        if status.state == "ended":
+            self._hub.remove(name)
+        if all(source.over for source in self._sources.values()):
+            self.ended.set()
 
     def _refresh_status(self) -> None:
         self._status = ServerStatus(
@@ -157,13 +188,14 @@ class Server:
     def _stream_statuses(self) -> list[StreamStatus]:
         now = time.monotonic()
         statuses = []
-        for name, source in self._sources.sources.items():
+        for name, process in self._sources.items():
+            source = process.status
             stream = self._hub.find(name)
             tracks = track_statuses(stream, now) if stream else ()
             statuses.append(
                 StreamStatus(
                     name=name,
-                    source=source.label,
+                    source=process.spec.text,
                     state=source.state,
                     tracks=tracks,
                     viewers=len(stream.readers) if stream else 0,

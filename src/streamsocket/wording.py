@@ -52,13 +52,13 @@ def tracks(stream: StreamStatus) -> str:
 
 
 def position(stream: StreamStatus) -> str:
-    """`0:12 / 1:30`, and `×3` behind it the third time round; empty without a position."""
+    """`0:12 / 1:30`, `0:12 / 1:30 ×3` the third time round; empty without a position."""
     if stream.position_s is None:
         return ""
     text = clock(stream.position_s)
     if stream.duration_s is not None:
         text += f" / {clock(stream.duration_s)}"
-    return f"{text}  ×{stream.loops + 1}" if stream.loops else text
+    return f"{text} ×{stream.loops + 1}" if stream.loops else text
 
 
 def frame_rate(stream: StreamStatus) -> float | None:

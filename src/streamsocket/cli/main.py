@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -19,14 +18,15 @@ from streamsocket.version import __version__
 class _Commands(TyperGroup):
     """The commands, with one sentence instead of a traceback for what is raised on purpose."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    # Typer brings its own copy of click since 0.26, so the context's type has no lasting name.
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except StreamSocketError as error:
             typer.echo(f"streamsocket: {error}", err=True)
-            ctx.exit(1)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            ctx.exit(130)  # 128 + SIGINT, as shells have it
+            raise typer.Exit(130) from None  # 128 + SIGINT, as shells have it
 
 
 app = typer.Typer(

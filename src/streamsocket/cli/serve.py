@@ -16,7 +16,6 @@ from streamsocket.errors import SettingsError
 
 # What is large is imported once it is known that it is needed: `--help` answers at once.
 if TYPE_CHECKING:
-    from streamsocket.server import Server
     from streamsocket.settings import Settings
 
 _LOOK_AROUND_S = 0.1
@@ -94,7 +93,8 @@ def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
 def run(settings: Settings) -> None:
     """Serve until Ctrl-C, SIGTERM or the end of all sources.
 
-    Raises `StreamSocketError` if the server cannot start, or a source cannot be opened.
+    Raises `StreamSocketError` if the server cannot start, or has ended because of a source that
+    cannot be had.
     """
     from streamsocket.cli.display import open_display
     from streamsocket.server import Server
@@ -111,10 +111,10 @@ def run(settings: Settings) -> None:
                     display.update(server.status())
             if stop.requested:
                 typer.echo("Stopping…")
+            elif server.failure is not None:
+                raise server.failure
         finally:
             server.stop()
-        if server.failure is not None:
-            raise server.failure
 
 
 class _Stop:

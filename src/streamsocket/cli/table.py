@@ -15,7 +15,9 @@ from streamsocket import wording
 from streamsocket.status import ServerStatus, StreamStatus
 
 _REFRESH_S = 0.5
-_NAME_WIDTH = 20
+_MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 16, 36
+_FIGURES_WIDTH = 64
+"""All that stands beside the name, with a position of hours: together they fill 80 columns."""
 _STATE_STYLES = {"starting": "yellow", "live": "green", "ended": "dim", "failed": "bold red"}
 _FOOTER = "  Ctrl-C ends"
 
@@ -56,7 +58,8 @@ def table_lines(
     If there are too many streams to tell each one's address and codecs, a line each must do; if
     there are too many even for that, the last line says how many more there are.
     """
-    blocks = [_block(stream, host, rtsp_port, width) for stream in status.streams]
+    name_width = min(max(width - _FIGURES_WIDTH, _MIN_NAME_WIDTH), _MAX_NAME_WIDTH)
+    blocks = [_block(stream, host, rtsp_port, width, name_width) for stream in status.streams]
     room = height - 4  # heading, the blank line and the footer, and the cursor's own line
     lines = [line for block in blocks for line in (*block, Text())]
     if len(lines) > room:
@@ -65,50 +68,57 @@ def table_lines(
             hidden = len(lines) - (room - 2)
             lines = [*lines[: max(room - 2, 0)], Text(f"  … and {hidden} more", "dim")]
         lines.append(Text())
-    heading = [Text(_row("STREAM", "STATE", "VIEWERS", "BITRATE", "FRAMES/S", "POSITION"), "dim")]
-    lines = [*(heading if blocks else []), *lines, Text(_FOOTER, "dim")]
+    heading = Text(
+        _row(name_width, "STREAM", "STATE", "VIEWERS", "BITRATE", "FPS", "POSITION"), "dim"
+    )
+    lines = [*([heading] if blocks else []), *lines, Text(_FOOTER, "dim")]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return lines
 
 
-def _block(stream: StreamStatus, host: str, rtsp_port: int, width: int) -> list[Text]:
+def _block(
+    stream: StreamStatus, host: str, rtsp_port: int, width: int, name_width: int
+) -> list[Text]:
     """The lines of one stream: its figures, then its address, what it is and its message."""
     details = [
         (wording.rtsp_url(host, rtsp_port, stream.name), "cyan"),
         (wording.tracks(stream), "dim"),
         (stream.message or "", "red" if stream.state == "failed" else "yellow"),
     ]
-    return [_figures(stream)] + [
+    return [_figures(stream, name_width)] + [
         Text(f"    {line}", style)
         for text, style in details
         for line in textwrap.wrap(text, max(width - 4, 10), break_on_hyphens=False)
     ]
 
 
-def _figures(stream: StreamStatus) -> Text:
-    if stream.state != "live":
-        row = _row(stream.name, stream.state)
-    else:
+def _figures(stream: StreamStatus, name_width: int) -> Text:
+    figures = []
+    if stream.state == "live":
         rate = wording.frame_rate(stream)
-        row = _row(
-            stream.name,
-            stream.state,
+        figures = [
             f"{stream.viewers:,}",
             wording.bitrate(stream.bitrate_bps),
             "–" if rate is None else f"{rate:.2f}",
             wording.position(stream),
-        )
-    text = Text(row)
-    text.stylize("bold", 2, 2 + _NAME_WIDTH)
-    text.stylize(_STATE_STYLES[stream.state], 4 + _NAME_WIDTH, 12 + _NAME_WIDTH)
+        ]
+    text = Text(_row(name_width, stream.name, stream.state, *figures))
+    text.stylize("bold", 2, 2 + name_width)
+    text.stylize(_STATE_STYLES[stream.state], 4 + name_width, 12 + name_width)
     return text
 
 
 def _row(
-    name: str, state: str, viewers: str = "", bitrate: str = "", rate: str = "", position: str = ""
+    name_width: int,
+    name: str,
+    state: str,
+    viewers: str = "",
+    bitrate: str = "",
+    rate: str = "",
+    position: str = "",
 ) -> str:
-    if len(name) > _NAME_WIDTH:
-        name = name[: _NAME_WIDTH - 1] + "…"
-    figures = f"{viewers:>7}  {bitrate:>11}  {rate:>8}  {position}"
-    return f"  {name:{_NAME_WIDTH}}  {state:8}  {figures}".rstrip()
+    if len(name) > name_width:
+        name = name[: name_width - 1] + "…"
+    figures = f"{viewers:>7}  {bitrate:>11}  {rate:>6}  {position}"
+    return f"  {name:{name_width}}  {state:8}  {figures}".rstrip()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streamsocket.client.report import Report, TrackReport
-from streamsocket.media.codec import Kind
-
-NAMES: dict[Kind, str] = {"video": "picture", "audio": "sound"}
+from streamsocket.client.report import NAMES, Report, TrackReport
 
 LATE_S = 1.0
 UNEVEN_MS = 50.0
@@ -22,6 +19,7 @@ def findings(report: Report) -> list[str]:
     """Everything worth knowing about what was measured. Good news alone is one sentence."""
     played = [track for track in report.tracks if track.played]
     found = [
+        *_end(report),
         *_missing(report, played),
         *_transport(report, played),
         *(sentence for track in played for sentence in _damage(track)),
@@ -30,6 +28,13 @@ def findings(report: Report) -> list[str]:
         *_left_alone(report),
     ]
     return found or [_all_well(played)]
+
+
+def _end(report: Report) -> Iterator[str]:
+    if report.ended:
+        yield f"The stream ended after {report.seconds:.1f} s."
+    elif report.error and report.tracks and any(track.units for track in report.tracks):
+        yield f"The server vanished after {report.seconds:.1f} s."
 
 
 def _missing(report: Report, played: list[TrackReport]) -> Iterator[str]:
@@ -109,7 +114,8 @@ def _pace(track: TrackReport, seconds: float) -> Iterator[str]:
             f"A keyframe comes only every {track.keyframe_interval_s:.1f} s: "
             "a new viewer may wait as long for the first picture."
         )
-    if track.jitter_ms is not None and track.jitter_ms > UNEVEN_MS:
+    # With B-frames the timestamps themselves jump to and fro, and RFC 3550's jitter shows just that.
+    if track.jitter_ms is not None and track.jitter_ms > UNEVEN_MS and not track.b_frames:
         yield f"Packets of the {name} come unevenly: their jitter is {track.jitter_ms:.0f} ms."
 
 

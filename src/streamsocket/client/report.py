@@ -15,6 +15,9 @@ from streamsocket.media.codec import Kind
 
 Transport = Literal["udp", "tcp"]
 
+NAMES: dict[Kind, str] = {"video": "picture", "audio": "sound"}
+"""What sentences call a track."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentiles:
@@ -109,6 +112,8 @@ class TrackReport:
     """Access units that arrived."""
     damaged_units: int = 0
     """Of these, how many lack a packet."""
+    b_frames: bool = False
+    """Access units come in another order than they are shown in."""
     keyframes: int = 0
     keyframe_interval_s: float | None = None
     """The median from keyframe to keyframe."""
@@ -135,12 +140,14 @@ class Report:
     """What is worth knowing about it, a sentence each, the worst first."""
     seconds: float = 0.0
     """For how long it was watched."""
+    ended: bool = False
+    """The stream came to its end while it was watched."""
     server: str | None = None
     """What the server calls itself."""
     transport: str = "auto"
     """What was asked for: `"auto"`, `"mixed"`, `"udp"`, `"tcp"`."""
     fallback: str | None = None
-    """Why everything came over TCP in the end although UDP was tried first; null where it wasn't."""
+    """Why everything came over TCP in the end, although UDP was tried first; null otherwise."""
     decoder: bool = True
     """Whether what arrived was decoded too."""
     sender_reports: int = 0

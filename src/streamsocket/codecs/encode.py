@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import cast
 
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.stream import Stream
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from streamsocket.codecs.coded import Coded
@@ -45,7 +42,7 @@ class VideoEncoder:
         bit_rate: int | None = None,
     ) -> None:
         """Open the encoder for `rate` pictures a second of `width` x `height` (both even)."""
-        context = cast(VideoCodecContext, CodecContext.create("libx264", "w"))
+        context = CodecContext.create("libx264", "w")
         context.width, context.height = width, height
         context.pix_fmt = "yuv420p"
         context.time_base = Fraction(1, _VIDEO_CLOCK)
@@ -106,7 +103,7 @@ class AudioEncoder:
 
     def __init__(self, layout: str = "stereo", bit_rate: int | None = None) -> None:
         """Open the encoder for a channel layout by FFmpeg's names: `"stereo"`, `"5.1"`."""
-        context = cast(AudioCodecContext, CodecContext.create("aac", "w"))
+        context = CodecContext.create("aac", "w")
         context.sample_rate = SAMPLE_RATE
         context.layout = layout
         context.format = "fltp"

@@ -95,7 +95,12 @@ class Output:
             self._catch_up = self._line = line = track.catch_up(group, now)
             return group[0].sequence + self.sequence_delta, line.timestamp(group[0].timestamp)
         self._awaits_keyframe = track.is_video
-        return track.next_sequence + self.sequence_delta, track.latest_timestamp
+        return self.position
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The sequence number that is next when live, and the timestamp that was last."""
+        return self.track.next_sequence + self.sequence_delta, self.track.latest_timestamp
 
     def start(self, now: float) -> None:
         """Begin to send."""

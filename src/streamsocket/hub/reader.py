@@ -36,11 +36,21 @@ class Reader:
             previous.stop()
         self._outputs[track] = Output(self.stream.tracks[track], sender, target)
 
+    def remove(self, track: int) -> None:
+        """Give up the track with that index."""
+        self.pause([track])
+        del self._outputs[track]
+
     def prepare(self, tracks: Iterable[int] | None = None) -> list[Beginning]:
-        """Choose where these tracks (all, if None) begin. Nothing is sent before `start`."""
+        """Choose where these tracks (all, if None) begin. Nothing is sent before `start`.
+
+        Tracks that play already go on; their beginning is where they are.
+        """
         now = time.monotonic()
-        chosen = [output for output in self._chosen(tracks) if output.state == "idle"]
-        firsts = [output.prepare(now) for output in chosen]
+        chosen = self._chosen(tracks)
+        firsts = [
+            output.prepare(now) if output.state == "idle" else output.position for output in chosen
+        ]
         # Every track's first packet was captured at another moment. Players take the timestamps
         # given here as one moment, so they are all put to the earliest.
         captured = [

@@ -1,97 +1,107 @@
-"""From RTP timestamps to the wall-clock time of capture."""
+"""When was it captured? From RTP timestamps to wall-clock time."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Literal
 
-# A sender whose clock is further off than this is not to be believed: it was never set.
-_BELIEVABLE_S = 10.0
+TRUSTED_WITHIN_S = 10.0
+"""A sender whose wall clock is further from ours than this is not believed: many cameras live in
+1970, and what they say is no use for comparing tracks of different sources."""
+SLEW_RATE = 0.005
+"""How fast the mapping moves, in seconds a second: 25 times the 200 ppm that bad crystals drift,
+and yet a change of pitch (9 cents) that nobody hears in sound played out by it."""
+JUMP_BEYOND_S = 1.0
+"""What is further off than this is no drift: the mapping jumps, and counts it."""
 
-# Arrival is captured from the least delayed packets. Over this window a clock that is off by
-# 200 ppm moves by 2 ms, and even a bad network delivers one packet without delay.
-_WINDOW_S = 10.0
-_BUCKETS = 20
-
-# How fast the mapping moves towards what is measured: faster than any clock drifts, and too slow
-# for ears and eyes (0.5%).
-_SLEW = 0.005
-
-_LEAP_S = 1.0
-"""An error larger than this is no drift: the sender's clock was set, or its timestamps leapt."""
-
-ClockSource = Literal["sender_report", "arrival"]
+_SETTLING_S = 1.0
+_BUCKET_S = 0.5
+_BUCKETS = 10
+"""The least delayed packet of 5 s counts: a drift of 200 ppm is 1 ms in that time."""
 
 
 class CaptureClock:
-    """Maps the unwrapped RTP timestamps of one track to seconds since the epoch.
+    """Maps the RTP timestamps of one track to the time of capture.
 
-    The mapping comes from sender reports where they agree with arrival within 10 s, otherwise from
-    the arrival of the least delayed packets. It slews and never leaps, but for its first lock and
-    where it is off by more than a second, which `leaps` counts.
+    The mapping is an offset: the wall-clock time of RTP timestamp 0. It comes from sender reports
+    (RFC 3550, 6.4.1) where they agree with arrival within `TRUSTED_WITHIN_S`; else from arrival,
+    where the packets that were least delayed define it. It jumps when it is first known (arrival
+    settles for a second; the first sender report then replaces it) or when it is off by more than
+    `JUMP_BEYOND_S`; otherwise it slews.
+
+    RTP timestamps are unwrapped ticks of `clock_rate`, times are seconds since the epoch.
     """
 
     def __init__(self, clock_rate: int) -> None:
+        self.source: Literal["sender_report", "arrival"] = "arrival"
+        self.jumps = 0
+        """How often the mapping jumped since it was first known."""
         self._clock_rate = clock_rate
         self._offset: float | None = None
-        self._adjusted = 0.0
+        self._slewed_at = 0.0
+        self._settled_at = math.inf
         self._reported: float | None = None
-        self._minima: deque[tuple[int, float]] = deque(maxlen=_BUCKETS)
-        self.source: ClockSource = "arrival"
-        """What the mapping comes from."""
-        self.leaps = 0
-        """How often the mapping had to leap after its first lock."""
-
-    def packet(self, rtp_timestamp: int, arrival: float) -> None:
-        """Note a packet's arrival, in seconds since the epoch."""
-        offset = arrival - rtp_timestamp / self._clock_rate
-        bucket = int(arrival * _BUCKETS / _WINDOW_S)
-        if not self._minima or self._minima[-1][0] != bucket:
-            self._minima.append((bucket, offset))
-        elif offset < self._minima[-1][1]:
-            self._minima[-1] = (bucket, offset)
-        if self._reported is None:
-            self._move_to(self._arrival_offset(), arrival)
-        else:
-            self._move_to(self._reported, arrival)
+        self._ever_reported = False
+        self._least: deque[float] = deque(maxlen=_BUCKETS)
+        self._bucket_ends = -math.inf
 
     def sender_report(self, ntp_time: float, rtp_timestamp: int, arrival: float) -> None:
-        """Note a sender report: what has that timestamp was captured at `ntp_time`."""
-        offset = ntp_time - rtp_timestamp / self._clock_rate
-        by_arrival = self._arrival_offset() if self._minima else None
-        reference = arrival - rtp_timestamp / self._clock_rate if by_arrival is None else by_arrival
-        if abs(offset - reference) > _BELIEVABLE_S:
-            self._reported = None
-            self.source = "arrival"
-            return
-        first = self._reported is None
-        self._reported = offset
-        self.source = "sender_report"
-        if first:
-            self._offset = offset  # better known now than by arrival: no reason to creep there
-            self._adjusted = arrival
+        """Take in a sender report: `rtp_timestamp` was captured at `ntp_time`, says the sender."""
+        reported = ntp_time - rtp_timestamp / self._clock_rate
+        believed = abs(ntp_time - arrival) <= TRUSTED_WITHIN_S and (
+            # Some senders report timestamps that have nothing to do with their packets'.
+            not self._least or abs(reported - min(self._least)) <= TRUSTED_WITHIN_S
+        )
+        self._reported = reported if believed else None
+        self.source = "sender_report" if believed else "arrival"
+        if believed and not self._ever_reported:
+            self._ever_reported = True
+            self._offset = reported
+            self._slewed_at = arrival
         else:
-            self._move_to(offset, arrival)
+            self._follow(arrival)
+
+    def packet(self, rtp_timestamp: int, arrival: float) -> None:
+        """Take in the arrival of a packet."""
+        offset = arrival - rtp_timestamp / self._clock_rate
+        least = self._least
+        if not self._bucket_ends - _BUCKET_S <= arrival < self._bucket_ends:
+            if arrival > self._bucket_ends + _BUCKET_S * _BUCKETS:
+                least.clear()  # nothing came for so long that what was known is out of date
+            least.append(offset)
+            self._bucket_ends = arrival + _BUCKET_S
+        elif offset < least[-1]:
+            least[-1] = offset
+        self._follow(arrival)
 
     def capture_time(self, rtp_timestamp: int) -> float:
-        """When what has that timestamp was captured; 0.0 before anything has arrived."""
+        """When what this timestamp stands for was captured, in seconds since the epoch.
+
+        Raises ValueError before the first packet or sender report.
+        """
         if self._offset is None:
-            return 0.0
+            raise ValueError("The capture clock has neither seen a packet nor a sender report.")
         return self._offset + rtp_timestamp / self._clock_rate
 
-    def _arrival_offset(self) -> float:
-        newest = self._minima[-1][0]
-        return min(offset for bucket, offset in self._minima if newest - bucket < _BUCKETS)
-
-    def _move_to(self, wanted: float, now: float) -> None:
-        if self._offset is None:
-            self._offset, self._adjusted = wanted, now
+    def _follow(self, now: float) -> None:
+        """Move the mapping towards what is known by now."""
+        target = min(self._least, default=None) if self._reported is None else self._reported
+        if target is None:
             return
-        error = wanted - self._offset
-        if abs(error) > _LEAP_S:
-            self._offset = wanted
-            self.leaps += 1
+        if self._offset is None:
+            self._offset = target
+            self._slewed_at = now
+            self._settled_at = now + _SETTLING_S
+            return
+        # A wall clock that was set back must not turn the slewing round.
+        step = SLEW_RATE * max(0.0, now - self._slewed_at)
+        self._slewed_at = now
+        error = target - self._offset
+        if abs(error) > JUMP_BEYOND_S:
+            self._offset = target
+            self.jumps += 1
+        elif self.source == "arrival" and now < self._settled_at:
+            self._offset = target
         else:
-            step = _SLEW * max(0.0, now - self._adjusted)
             self._offset += max(-step, min(step, error))
-        self._adjusted = now

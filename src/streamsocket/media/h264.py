@@ -1,172 +1,217 @@
-"""H.264 NAL units: types, byte stream and MP4 framing, the sequence parameter set."""
+"""H.264: NAL units, how they are laid out in files, and what a parameter set says.
+
+Section numbers are those of ITU-T H.264; `avcC` is ISO/IEC 14496-15, 5.3.3.1.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
 
 from streamsocket.errors import ParseError
 from streamsocket.media.bits import BitReader
 
-SLICE, IDR, SEI, SPS, PPS, ACCESS_UNIT_DELIMITER, FILLER = 1, 5, 6, 7, 8, 9, 12
-"""NAL unit types (H.264, table 7-1)."""
+# NAL unit types (table 7-1).
+SLICE = 1
+IDR = 5
+SEI = 6
+SPS = 7
+PPS = 8
+ACCESS_UNIT_DELIMITER = 9
 
-_START_CODE = re.compile(b"\x00\x00\x01")
-_EMULATION_PREVENTION = re.compile(b"\x00\x00\x03(?=[\x00-\x03]|$)", re.DOTALL)
-
-# Profiles whose SPS describes the chroma format (7.3.2.1.1).
-_HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
+_START_CODE = b"\x00\x00\x01"
 _EXTENDED_SAR = 255
-_MAX_SIDE = 16_384
+_RECOVERY_POINT = 6
+_MAX_SPS_BYTES = 4096
+_MAX_MACROBLOCKS = 1024  # 16,384 pixels a side, as much as level 6.2 can hold
+_BASELINE = 66
+_PROFILES_WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
+_PROFILES_WITH_INTRA_ONLY = {44, 86, 100, 110, 122, 244}
+_CROP_UNITS = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}
+"""Width and height, in pixels, of one step of cropping, by chroma_format_idc (table 6-1)."""
 
 
-def nal_type(unit: bytes | memoryview) -> int:
-    """The type of a NAL unit, from its first byte."""
-    return unit[0] & 0x1F
-
-
-def is_idr(units: Iterable[bytes]) -> bool:
-    """Whether an access unit is an instantaneous decoding refresh: nothing before it is needed."""
-    return any(unit and unit[0] & 0x1F == IDR for unit in units)
-
-
-def split_annexb(data: bytes) -> list[bytes]:
-    """Cut a byte stream at its start codes (H.264, B.1). Empty units are left out."""
-    starts = [match.end() for match in _START_CODE.finditer(data)]
-    ends = [start - 3 for start in starts[1:]] + [len(data)]
-    units = (data[start:end].rstrip(b"\x00") for start, end in zip(starts, ends, strict=True))
-    return [unit for unit in units if unit]
-
-
-def split_length_prefixed(data: bytes, length_size: int) -> list[bytes]:
-    """Cut MP4's framing, in which each NAL unit follows its length (ISO/IEC 14496-15, 5.3.4.2).
-
-    Raises `ParseError` where a unit is longer than what is left.
-    """
-    units = []
-    offset = 0
-    while offset < len(data):
-        length = int.from_bytes(data[offset : offset + length_size], "big")
-        offset += length_size
-        if offset + length > len(data):
-            raise ParseError(
-                f"A NAL unit claims {length} bytes where {max(0, len(data) - offset)} are left."
-            )
-        if length:
-            units.append(data[offset : offset + length])
-        offset += length
-    return units
-
-
-class AvcConfiguration(NamedTuple):
-    """What an MP4's avcC box says."""
+@dataclass(frozen=True, slots=True)
+class AvcConfiguration:
+    """What MP4 and Matroska keep beside the stream: the `avcC` record."""
 
     sps: bytes
     pps: bytes
     length_size: int
-
-
-def parse_avcc(extradata: bytes) -> AvcConfiguration:
-    """Read an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1). Raises `ParseError`."""
-    if len(extradata) < 7 or extradata[0] != 1:
-        raise ParseError("This is no AVC decoder configuration record.")
-    sps, offset = _parameter_sets(extradata, 5, extradata[5] & 0x1F)
-    if offset >= len(extradata):
-        raise ParseError("An AVC decoder configuration record has no PPS.")
-    pps, _ = _parameter_sets(extradata, offset, extradata[offset])
-    if not sps or not pps:
-        raise ParseError("An AVC decoder configuration record has no parameter sets.")
-    return AvcConfiguration(sps[0], pps[0], (extradata[4] & 3) + 1)
-
-
-def _parameter_sets(extradata: bytes, offset: int, count: int) -> tuple[list[bytes], int]:
-    sets = []
-    offset += 1
-    for _ in range(count):
-        length = int.from_bytes(extradata[offset : offset + 2], "big")
-        unit = extradata[offset + 2 : offset + 2 + length]
-        if not length or len(unit) < length:
-            raise ParseError("An AVC decoder configuration record ends within a parameter set.")
-        sets.append(unit)
-        offset += 2 + length
-    return sets, offset
+    """How many bytes the length before each NAL unit has: 1, 2 or 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceParameters:
-    """What a sequence parameter set says of the pictures."""
+    """What a sequence parameter set says (7.3.2.1.1)."""
 
     width: int
+    """In pixels, after cropping."""
     height: int
     profile_idc: int
     level_idc: int
     constraint_flags: int
+    """constraint_set0_flag is bit 7, constraint_set5_flag bit 2."""
     frame_rate: Fraction | None
-    """From the VUI; None where it says nothing."""
+    """Pictures a second if the timing information says so; cameras often lie here."""
     max_reorder: int | None
-    """By how many pictures decoding order may run ahead of display; None where it is not said."""
-
-    @property
-    def profile_level_id(self) -> str:
-        """The six hexadecimal digits of RFC 6184, 8.1."""
-        return f"{self.profile_idc:02X}{self.constraint_flags:02X}{self.level_idc:02X}"
+    """How many pictures can precede one in decoding order and follow it in output order."""
 
 
-@lru_cache(maxsize=256)
+def nal_type(unit: bytes | memoryview) -> int:
+    """The type of a NAL unit, which must not be empty."""
+    return unit[0] & 0x1F
+
+
+def is_idr(units: Iterable[bytes]) -> bool:
+    """Whether there is a slice of an IDR picture among these NAL units."""
+    return any(unit[0] & 0x1F == IDR for unit in units if unit)
+
+
+def is_keyframe(units: Iterable[bytes]) -> bool:
+    """Whether decoding can begin with these NAL units: an IDR picture, or a recovery point (D.2.8).
+
+    Streams with open GOPs or gradual intra refresh have no other place to begin.
+    """
+    for unit in units:
+        kind = unit[0] & 0x1F if unit else 0
+        if kind == IDR or (kind == SEI and _has_recovery_point(unit)):
+            return True
+    return False
+
+
+def _has_recovery_point(sei: bytes) -> bool:
+    """Whether one of the SEI's messages is a recovery point (7.3.2.3.1)."""
+    position = 1
+    end = len(sei) - 1  # without the trailing bits
+    while position < end:
+        message = []
+        for _ in ("payloadType", "payloadSize"):
+            number = 0
+            while position < end and sei[position] == 0xFF:
+                number += 0xFF
+                position += 1
+            number += sei[position]
+            position += 1
+            message.append(number)
+        if message[0] == _RECOVERY_POINT:
+            return True
+        position += message[1]
+    return False
+
+
+def starts_picture(slice_unit: bytes | memoryview) -> bool:
+    """Whether a slice is the first of its picture: its first_mb_in_slice is 0 (7.3.3)."""
+    return len(slice_unit) > 1 and slice_unit[1] >= 0x80
+
+
+def split_annexb(data: bytes) -> list[bytes]:
+    """The NAL units of a byte stream with start codes (Annex B), without them."""
+    before, *units = data.split(_START_CODE)
+    if before.strip(b"\x00"):
+        raise ParseError("The H.264 byte stream does not begin with a start code.")
+    # A NAL unit never ends with a zero byte (7.4.1): these belong to the next start code.
+    stripped = (unit.rstrip(b"\x00") for unit in units)
+    return [unit for unit in stripped if unit]
+
+
+def split_length_prefixed(data: bytes, length_size: int) -> list[bytes]:
+    """The NAL units of a sample as MP4 keeps it: each after its length of `length_size` bytes."""
+    units = []
+    position = 0
+    end = len(data)
+    while position < end:
+        start = position + length_size
+        position = start + int.from_bytes(data[position:start], "big")
+        if start > end or position > end:
+            raise ParseError("An H.264 sample ends in the middle of a NAL unit.")
+        if position > start:
+            units.append(data[start:position])
+    return units
+
+
+def parse_avcc(extradata: bytes) -> AvcConfiguration:
+    """The first SPS and the first PPS of an `avcC` record, and the size of its lengths."""
+    if len(extradata) < 7 or extradata[0] != 1:
+        raise ParseError("The H.264 configuration is not an avcC record of version 1.")
+    length_size = (extradata[4] & 3) + 1
+    if length_size == 3:
+        raise ParseError("The avcC record gives NAL units lengths of 3 bytes, which is forbidden.")
+    sps, position = _first_unit(extradata, 5, 0x1F)
+    pps, _ = _first_unit(extradata, position, 0xFF)
+    if nal_type(sps) != SPS or nal_type(pps) != PPS:
+        raise ParseError("The avcC record holds something else where SPS and PPS should be.")
+    return AvcConfiguration(sps, pps, length_size)
+
+
+def _first_unit(record: bytes, position: int, count_mask: int) -> tuple[bytes, int]:
+    """The first of an avcC record's list of NAL units, and where the list ends."""
+    if position >= len(record) or not (count := record[position] & count_mask):
+        raise ParseError("The avcC record has no SPS or no PPS.")
+    position += 1
+    units = []
+    for _ in range(count):
+        start = position + 2
+        position = start + int.from_bytes(record[position:start], "big")
+        if position > len(record) or position <= start:
+            raise ParseError("The avcC record ends in the middle of a parameter set.")
+        units.append(record[start:position])
+    return units[0], position
+
+
+@lru_cache(maxsize=64)
 def parse_sps(sps: bytes) -> SequenceParameters:
-    """Read a sequence parameter set NAL unit (H.264, 7.3.2.1.1). Raises `ParseError`."""
+    """Read a sequence parameter set: a whole NAL unit, without start code."""
     if len(sps) < 4 or nal_type(sps) != SPS:
-        raise ParseError("This is no H.264 sequence parameter set.")
-    bits = BitReader(_EMULATION_PREVENTION.sub(b"\x00\x00", sps[1:]), "An H.264 SPS")
-    profile_idc, constraint_flags, level_idc = bits.read(8), bits.read(8), bits.read(8)
+        raise ParseError("This is not a sequence parameter set of H.264.")
+    if len(sps) > _MAX_SPS_BYTES:
+        raise ParseError(
+            f"A sequence parameter set of {len(sps)} bytes is longer than any real one."
+        )
+    profile_idc, constraint_flags, level_idc = sps[1:4]
+    # Emulation prevention: 00 00 03 stands for 00 00 (7.3.1).
+    bits = BitReader(sps[4:].replace(b"\x00\x00\x03", b"\x00\x00"))
+
     bits.unsigned()  # seq_parameter_set_id
-    chroma_format = 1
-    if profile_idc in _HIGH_PROFILES:
-        chroma_format = _high_profile_fields(bits)
+    chroma_format = _read_chroma(bits) if profile_idc in _PROFILES_WITH_CHROMA else 1
     bits.unsigned()  # log2_max_frame_num_minus4
-    _picture_order(bits)
+    order_count_type = _read_order_count(bits)
     bits.unsigned()  # max_num_ref_frames
-    bits.read(1)  # gaps_in_frame_num_value_allowed_flag
-    width = (bits.unsigned() + 1) * 16
-    map_units = bits.unsigned() + 1
-    frame_mbs_only = bits.read(1)
-    height = map_units * 16 * (2 - frame_mbs_only)
-    if not frame_mbs_only:
-        bits.read(1)  # mb_adaptive_frame_field_flag
-    bits.read(1)  # direct_8x8_inference_flag
-    if bits.read(1):
-        left, right, top, bottom = (bits.unsigned() for _ in range(4))
-        unit_x = 2 if chroma_format in (1, 2) else 1
-        unit_y = (2 if chroma_format == 1 else 1) * (2 - frame_mbs_only)
-        width -= (left + right) * unit_x
-        height -= (top + bottom) * unit_y
-    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
-        raise ParseError(f"An H.264 SPS has a picture of {width}x{height}.")
-    frame_rate, max_reorder = _vui(bits) if bits.read(1) else (None, None)
+    bits.flag()  # gaps_in_frame_num_value_allowed_flag
+    width, height = _read_size(bits, chroma_format)
+
+    frame_rate, max_reorder = _read_vui(bits) if bits.flag() else (None, None)
+    if max_reorder is None and (
+        profile_idc == _BASELINE  # it has no B slices (A.2.1)
+        or order_count_type == 2  # output order is decoding order (8.2.1.3)
+        or (profile_idc in _PROFILES_WITH_INTRA_ONLY and constraint_flags & 0x10)  # E.2.1
+    ):
+        max_reorder = 0
     return SequenceParameters(
         width, height, profile_idc, level_idc, constraint_flags, frame_rate, max_reorder
     )
 
 
-def _high_profile_fields(bits: BitReader) -> int:
+def _read_chroma(bits: BitReader) -> int:
+    """Read what only the High profiles have; returns ChromaArrayType (7.4.2.1.1)."""
     chroma_format = bits.unsigned()
-    if chroma_format == 3:
-        bits.read(1)  # separate_colour_plane_flag
+    if chroma_format > 3:
+        raise ParseError(f"The chroma format {chroma_format} does not exist in H.264.")
+    separate_planes = chroma_format == 3 and bits.flag()
     bits.unsigned()  # bit_depth_luma_minus8
     bits.unsigned()  # bit_depth_chroma_minus8
-    bits.read(1)  # qpprime_y_zero_transform_bypass_flag
-    if bits.read(1):
+    bits.flag()  # qpprime_y_zero_transform_bypass_flag
+    if bits.flag():  # seq_scaling_matrix_present_flag
         for index in range(12 if chroma_format == 3 else 8):
-            if bits.read(1):
+            if bits.flag():
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return chroma_format
+    return 0 if separate_planes else chroma_format
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:
+    """7.3.2.1.1.1."""
     last = following = 8
     for _ in range(size):
         if following:
@@ -174,64 +219,94 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
         last = following or last
 
 
-def _picture_order(bits: BitReader) -> None:
-    order_type = bits.unsigned()
-    if order_type == 0:
+def _read_order_count(bits: BitReader) -> int:
+    """Read how pictures are ordered; returns pic_order_cnt_type."""
+    order_count_type = bits.unsigned()
+    if order_count_type == 0:
         bits.unsigned()  # log2_max_pic_order_cnt_lsb_minus4
-    elif order_type == 1:
-        bits.read(1)  # delta_pic_order_always_zero_flag
+    elif order_count_type == 1:
+        bits.flag()  # delta_pic_order_always_zero_flag
         bits.signed()  # offset_for_non_ref_pic
         bits.signed()  # offset_for_top_to_bottom_field
-        count = bits.unsigned()
-        if count > 255:
-            raise ParseError(f"An H.264 SPS has {count} reference frames in a cycle.")
-        for _ in range(count):
-            bits.signed()
+        for _ in range(bits.unsigned()):
+            bits.signed()  # offset_for_ref_frame
+    return order_count_type
 
 
-def _vui(bits: BitReader) -> tuple[Fraction | None, int | None]:
-    """Frame rate and reordering depth from the VUI parameters (H.264, E.1.1)."""
-    if bits.read(1) and bits.read(8) == _EXTENDED_SAR:
+def _read_size(bits: BitReader, chroma_format: int) -> tuple[int, int]:
+    """Width and height in pixels, after cropping."""
+    columns = bits.unsigned() + 1
+    rows = bits.unsigned() + 1
+    if columns > _MAX_MACROBLOCKS or rows > _MAX_MACROBLOCKS:
+        raise ParseError(
+            f"A picture of {16 * columns} by {16 * rows} pixels is too large for H.264."
+        )
+    frames_only = bits.flag()
+    if not frames_only:
+        bits.flag()  # mb_adaptive_frame_field_flag
+    fields = 1 if frames_only else 2
+    bits.flag()  # direct_8x8_inference_flag
+    width, height = 16 * columns, 16 * rows * fields
+    if bits.flag():  # frame_cropping_flag
+        unit_width, unit_height = _CROP_UNITS[chroma_format]
+        width -= unit_width * (bits.unsigned() + bits.unsigned())
+        height -= unit_height * fields * (bits.unsigned() + bits.unsigned())
+    if width <= 0 or height <= 0:
+        raise ParseError("The picture's cropping leaves nothing of it.")
+    return width, height
+
+
+def _read_vui(bits: BitReader) -> tuple[Fraction | None, int | None]:
+    """Frame rate and max_num_reorder_frames from the video usability information (E.1.1)."""
+    frame_rate = max_reorder = None
+    try:
+        _skip_vui_display(bits)
+        if bits.flag():  # timing_info_present_flag
+            units_in_tick, time_scale = bits.read(32), bits.read(32)
+            bits.flag()  # fixed_frame_rate_flag
+            if units_in_tick and time_scale:
+                frame_rate = Fraction(time_scale, 2 * units_in_tick)  # a tick is a field
+        nal_hrd = bits.flag()
+        if nal_hrd:
+            _skip_hrd(bits)
+        vcl_hrd = bits.flag()
+        if vcl_hrd:
+            _skip_hrd(bits)
+        if nal_hrd or vcl_hrd:
+            bits.flag()  # low_delay_hrd_flag
+        bits.flag()  # pic_struct_present_flag
+        if bits.flag():  # bitstream_restriction_flag
+            bits.flag()  # motion_vectors_over_pic_boundaries_flag
+            for _ in range(4):
+                bits.unsigned()  # max_bytes_per_pic_denom … log2_max_mv_length_vertical
+            max_reorder = bits.unsigned()
+    except ParseError:
+        # Cameras cut it short, or write it wrongly; the picture is none the worse for it.
+        pass
+    return frame_rate, max_reorder
+
+
+def _skip_vui_display(bits: BitReader) -> None:
+    """What the VUI says about showing the picture."""
+    if bits.flag() and bits.read(8) == _EXTENDED_SAR:  # aspect_ratio_info_present_flag
         bits.read(32)
-    if bits.read(1):
-        bits.read(1)  # overscan_appropriate_flag
-    if bits.read(1):
-        bits.read(4)  # video_format, video_full_range_flag
-        if bits.read(1):
-            bits.read(24)  # colour description
-    if bits.read(1):
+    if bits.flag():  # overscan_info_present_flag
+        bits.flag()
+    if bits.flag():  # video_signal_type_present_flag
+        bits.read(4)
+        if bits.flag():  # colour_description_present_flag
+            bits.read(24)
+    if bits.flag():  # chroma_loc_info_present_flag
         bits.unsigned()
         bits.unsigned()
-    frame_rate = None
-    if bits.read(1):
-        ticks, time_scale = bits.read(32), bits.read(32)
-        bits.read(1)  # fixed_frame_rate_flag
-        if ticks and time_scale:
-            frame_rate = Fraction(time_scale, 2 * ticks)
-    nal_hrd = bits.read(1)
-    if nal_hrd:
-        _skip_hrd(bits)
-    vcl_hrd = bits.read(1)
-    if vcl_hrd:
-        _skip_hrd(bits)
-    if nal_hrd or vcl_hrd:
-        bits.read(1)  # low_delay_hrd_flag
-    bits.read(1)  # pic_struct_present_flag
-    if not bits.read(1):
-        return frame_rate, None
-    bits.read(1)  # motion_vectors_over_pic_boundaries_flag
-    for _ in range(4):
-        bits.unsigned()
-    return frame_rate, bits.unsigned()
 
 
 def _skip_hrd(bits: BitReader) -> None:
+    """The hypothetical reference decoder's parameters (E.1.2)."""
     count = bits.unsigned() + 1
-    if count > 32:
-        raise ParseError(f"An H.264 SPS has {count} hypothetical decoders.")
     bits.read(8)
     for _ in range(count):
         bits.unsigned()
         bits.unsigned()
-        bits.read(1)
+        bits.flag()
     bits.read(20)

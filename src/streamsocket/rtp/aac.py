@@ -1,131 +1,139 @@
-"""AAC in RTP, mode AAC-hbr (RFC 3640)."""
+"""AAC in RTP: mpeg4-generic in the mode AAC-hbr (RFC 3640, 3.3.6)."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Mapping
+from typing import ClassVar
 
 from streamsocket.errors import ParseError
-from streamsocket.media.aac import build_audio_specific_config, parse_audio_specific_config
+from streamsocket.media import aac
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.bits import BitReader
 from streamsocket.media.codec import Aac
+from streamsocket.rtp.packet import MAX_PAYLOAD
 
-MAX_FRAGMENT = 1_200 - 4
-_MAX_FRAME = (1 << 13) - 1
-_MAX_UNITS_A_PACKET = 64
+FMTP = "streamtype=5;profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3"
+MAX_ACCESS_UNIT = (1 << 13) - 1
+"""Bytes: what 13 bits can tell."""
+
+_ONE_HEADER = b"\x00\x10"
+"""AU-headers-length: 16 bits follow (3.2.1)."""
+_MAX_AU_HEADERS = 256
+_FRAGMENT = MAX_PAYLOAD - 4
+_REFUSED = (
+    *("constantsize", "ctsdeltalength", "dtsdeltalength", "randomaccessindication"),
+    *("streamstateindication", "auxiliarydatasizelength"),
+)
+"""What would change the layout of the AU headers; nobody uses it for AAC."""
 
 
 class AacPacketizer:
-    """One frame a payload; only one too long for that is cut into fragments (RFC 3640, 3.2.3)."""
+    """One access unit in, one packet out; several where it is longer than a packet."""
+
+    marker: ClassVar[bool] = True
 
     def packetize(self, unit: AccessUnit) -> list[bytes]:
-        """Return the payloads. Raises `ParseError` for a frame longer than 13 bits can say."""
-        frame = unit.units[0]
-        if len(frame) > _MAX_FRAME:
-            raise ParseError(f"An AAC frame of {len(frame)} bytes is longer than RTP can say.")
-        # Every fragment carries the AU header with the size of the whole.
-        header = struct.pack("!HH", 16, len(frame) << 3)
-        return [
-            header + frame[start : start + MAX_FRAGMENT]
-            for start in range(0, len(frame) or 1, MAX_FRAGMENT)
-        ]
+        """The payloads of an access unit. Raises ParseError for one that the format can't hold."""
+        [frame] = unit.units
+        size = len(frame)
+        if not 0 < size <= MAX_ACCESS_UNIT:
+            raise ParseError(f"An AAC frame of {size} bytes doesn't fit RFC 3640's 13 bits.")
+        header = _ONE_HEADER + (size << 3).to_bytes(2, "big")
+        if size <= _FRAGMENT:
+            return [header + frame]
+        # Each fragment repeats the header with the size of the whole (3.2.3).
+        return [header + frame[start : start + _FRAGMENT] for start in range(0, size, _FRAGMENT)]
 
 
 class AacDepacketizer:
-    """Frames from payloads with one, several, or a fragment of one."""
+    """Payloads in, access units out: one or several a packet, or one in several packets."""
 
-    def __init__(self, codec: Aac, fmtp: dict[str, str]) -> None:
-        self._frame_length = parse_audio_specific_config(codec.config).frame_length
-        self._size_bits = _bits(fmtp, "sizelength", 13)
-        self._index_bits = _bits(fmtp, "indexlength", 3)
-        self._delta_bits = _bits(fmtp, "indexdeltalength", 3)
-        self._fragments = bytearray()
-        self._fragments_timestamp = 0
-        self._frame_size = 0
+    def __init__(self, codec: Aac, fmtp: Mapping[str, str] | None = None) -> None:
+        """`fmtp` is the SDP's, names in lower case; without it, AAC-hbr's own layout is taken."""
+        fmtp = fmtp or {}
+        if refused := [name for name in _REFUSED if fmtp.get(name, "0").strip() != "0"]:
+            raise ParseError(f"AAC over RTP with {refused[0]} is not supported.")
+        self.codec = codec
+        self._size_bits = _number(fmtp, "sizelength", 13)
+        self._index_bits = _number(fmtp, "indexlength", 3)
+        self._delta_bits = _number(fmtp, "indexdeltalength", 3)
+        if not self._size_bits:
+            raise ParseError("AAC over RTP with a sizelength of 0 is not supported.")
+        self._frame_length = aac.parse_audio_specific_config(codec.config).frame_length
+        self._fragments: list[bytes] = []
+        self._missing = 0
+        self._timestamp = 0
 
     def push(
         self, payload: bytes | memoryview, timestamp: int, marker: bool, gap: bool
     ) -> list[AccessUnit]:
-        """Take a payload; the second of its frames is one frame length later, and so on."""
-        payload = bytes(payload)
-        if len(payload) < 2:
-            raise ParseError("An AAC payload has no AU headers.")
-        header_bits = int.from_bytes(payload[:2], "big")
-        start = 2 + (header_bits + 7) // 8
-        if start > len(payload):
-            raise ParseError("An AAC payload ends within its AU headers.")
-        sizes = self._sizes(payload[2:start], header_bits)
-        if gap:
+        """Take the payload of the next packet; `gap` says that packets are missing before it."""
+        if gap or timestamp != self._timestamp:
             self._fragments.clear()
-        if len(sizes) == 1 and sizes[0] > len(payload) - start:
-            return self._push_fragment(payload[start:], sizes[0], timestamp)
+        self._timestamp = timestamp
+        sizes, position = self._read_headers(payload)
+        available = len(payload) - position
+        if len(sizes) == 1 and sizes[0] > available:
+            return self._take_fragment(bytes(payload[position:]), sizes[0])
+        self._fragments.clear()
+        if sum(sizes) > available:
+            raise ParseError("An AAC packet announces more bytes than it has.")
         units = []
-        for number, size in enumerate(sizes):
-            if start + size > len(payload):
-                raise ParseError(f"An AAC frame claims {size} bytes where fewer are left.")
-            if size:
-                frame = payload[start : start + size]
-                units.append(AccessUnit([frame], timestamp + number * self._frame_length))
-            start += size
+        for size in sizes:
+            frame = bytes(payload[position : position + size])
+            units.append(AccessUnit([frame], timestamp))
+            position += size
+            timestamp += self._frame_length
         return units
 
     def flush(self) -> list[AccessUnit]:
-        """A frame of which a part is missing is of no use."""
+        """Nothing: an access unit is complete when its last packet has come."""
         self._fragments.clear()
         return []
 
-    def _sizes(self, headers: bytes, header_bits: int) -> list[int]:
-        bits = BitReader(headers, "An AAC payload's AU headers")
-        sizes: list[int] = []
-        index_bits = self._index_bits
-        while header_bits >= self._size_bits + index_bits:
-            if len(sizes) == _MAX_UNITS_A_PACKET:
-                raise ParseError(f"An AAC payload has more than {_MAX_UNITS_A_PACKET} frames.")
-            sizes.append(bits.read(self._size_bits))
-            bits.read(index_bits)
-            header_bits -= self._size_bits + index_bits
-            index_bits = self._delta_bits
-        if not sizes:
-            raise ParseError("An AAC payload has no AU headers.")
-        return sizes
+    def _read_headers(self, payload: bytes | memoryview) -> tuple[list[int], int]:
+        """The sizes of the access units, and where the first begins (3.2.1)."""
+        if len(payload) < 2:
+            raise ParseError("An AAC packet is too short for its headers.")
+        length = payload[0] << 8 | payload[1]
+        end = 2 + (length + 7) // 8
+        headers = BitReader(payload[2:end])
+        first = self._size_bits + self._index_bits
+        following = self._size_bits + self._delta_bits
+        if end > len(payload) or length < first:
+            raise ParseError("An AAC packet is too short for its headers.")
+        count = 1 + (length - first) // following
+        if count > _MAX_AU_HEADERS:
+            raise ParseError(f"An AAC packet announces {count} access units.")
+        sizes = [headers.read(self._size_bits)]
+        headers.read(self._index_bits)
+        for _ in range(count - 1):
+            sizes.append(headers.read(self._size_bits))
+            if headers.read(self._delta_bits):
+                raise ParseError("Interleaved AAC access units are not supported.")
+        if not all(sizes):
+            raise ParseError("An AAC packet announces an access unit without bytes.")
+        return sizes, end
 
-    def _push_fragment(self, data: bytes, size: int, timestamp: int) -> list[AccessUnit]:
-        if timestamp != self._fragments_timestamp or size != self._frame_size:
-            self._fragments.clear()
-            self._fragments_timestamp = timestamp
-            self._frame_size = size
-        self._fragments += data
-        if len(self._fragments) < size:
+    def _take_fragment(self, data: bytes, size: int) -> list[AccessUnit]:
+        if not self._fragments:
+            self._missing = size
+        self._fragments.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
             return []
-        frame = bytes(self._fragments[:size])
+        frame = b"".join(self._fragments)
         self._fragments.clear()
-        return [AccessUnit([frame], timestamp)]
+        if len(frame) != size:
+            raise ParseError("The fragments of an AAC access unit don't add up to its size.")
+        return [AccessUnit([frame], self._timestamp)]
 
 
-def fmtp(codec: Aac) -> str:
-    """The parameters of mode AAC-hbr (RFC 3640, 3.3.6)."""
-    return (
-        "profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;"
-        f"config={codec.config.hex()}"
-    )
-
-
-def codec_from_fmtp(fmtp: dict[str, str], clock_rate: int, channels: int | None) -> Aac:
-    """The codec from `config`, or from the rtpmap where a server leaves that out."""
-    mode = fmtp.get("mode", "AAC-hbr")
-    if mode.lower() != "aac-hbr":
-        raise ParseError(f"The mode {mode!r} of mpeg4-generic is not supported.")
+def _number(fmtp: Mapping[str, str], name: str, default: int) -> int:
     try:
-        config = bytes.fromhex(fmtp.get("config", ""))
+        value = int(fmtp.get(name, default))
     except ValueError:
-        raise ParseError("The parameter config of mpeg4-generic is not hexadecimal.") from None
-    codec = Aac(config or build_audio_specific_config(clock_rate, channels or 1))
-    parse_audio_specific_config(codec.config)
-    return codec
-
-
-def _bits(fmtp: dict[str, str], name: str, default: int) -> int:
-    text = fmtp.get(name, str(default))
-    if not text.isdecimal() or len(text) > 2 or int(text) > 32:
-        raise ParseError(f"The parameter {name}={text!r} of mpeg4-generic is no count of bits.")
-    return int(text)
+        value = -1
+    if not 0 <= value <= 32:
+        raise ParseError(f"AAC over RTP cannot have a {name} of {fmtp[name]!r}.")
+    return value

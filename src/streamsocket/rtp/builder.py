@@ -1,11 +1,11 @@
-"""From payloads to a batch: the headers a publisher writes."""
+"""Batches from payloads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from streamsocket.rtp.batch import Batch
-from streamsocket.rtp.packet import HEADER
+from streamsocket.rtp.packet import HEADER, MARKER, VERSION
 
 
 def build_batch(
@@ -15,25 +15,28 @@ def build_batch(
     capture_time: float,
     keyframe: bool,
     marker: bool = True,
+    complete: bool = True,
 ) -> Batch:
-    """Put the payloads of one access unit into packets.
+    """Put a header before each payload and lay the packets end to end.
 
-    The last one gets the marker if `marker` is set. Payload type and SSRC are 0 and sequence
-    numbers begin at 0: the Stream that takes the batch writes its own.
+    `timestamp` is the unwrapped RTP timestamp of all of them, `capture_time` in seconds since the
+    epoch. `complete` says that the access unit ends with the last payload, and `marker` that the
+    last packet has the marker bit, which for Opus is not the same (see `Packetizer.marker`).
+
+    Payload type and SSRC are 0 and sequence numbers count from 0: the Stream puts in its own.
     """
     pack = HEADER.pack
-    wire_timestamp = timestamp & 0xFFFF_FFFF
-    last = len(payloads) - 1
+    wrapped = timestamp & 0xFFFF_FFFF
     parts: list[bytes] = []
-    for number, payload in enumerate(payloads):
-        second = 0x80 if marker and number == last else 0
-        parts.append(pack(0x80, second, number & 0xFFFF, wire_timestamp, 0))
-        parts.append(payload)
+    for sequence, payload in enumerate(payloads):
+        parts += (pack(VERSION, 0, sequence, wrapped, 0), payload)
+    if marker and parts:
+        parts[-2] = pack(VERSION, MARKER, len(payloads) - 1, wrapped, 0)
     return Batch(
         buffer=b"".join(parts),
-        sizes=tuple(HEADER.size + len(payload) for payload in payloads),
+        sizes=tuple([12 + len(payload) for payload in payloads]),
         timestamp=timestamp,
         capture_time=capture_time,
         keyframe=keyframe,
-        complete=marker,
+        complete=complete,
     )

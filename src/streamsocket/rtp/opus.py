@@ -1,41 +1,43 @@
-"""Opus in RTP: a packet is a payload (RFC 7587)."""
+"""Opus in RTP (RFC 7587): a payload is one Opus packet, as it is."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import Opus
+from streamsocket.rtp.packet import MAX_PAYLOAD
 
 
 class OpusPacketizer:
-    """One Opus packet a payload. At most 1,275 bytes a frame, it is never cut (RFC 7587, 4.2)."""
+    """One access unit in, one payload out."""
+
+    marker: ClassVar[bool] = False
+    """The marker means the first packet after silence, not the end of anything (4.1)."""
 
     def packetize(self, unit: AccessUnit) -> list[bytes]:
-        """Return the one payload."""
-        return [unit.units[0]]
+        """The payload of an access unit. Raises ParseError for one that no packet can hold."""
+        [packet] = unit.units
+        if not 0 < len(packet) <= MAX_PAYLOAD:
+            raise ParseError(f"An Opus packet of {len(packet)} bytes can't be sent in one piece.")
+        return [packet]
 
 
 class OpusDepacketizer:
-    """The payload is the Opus packet."""
+    """Payloads in, access units out."""
+
+    def __init__(self, codec: Opus) -> None:
+        self.codec = codec
 
     def push(
         self, payload: bytes | memoryview, timestamp: int, marker: bool, gap: bool
     ) -> list[AccessUnit]:
-        """Return the one access unit. Raises `ParseError` if the payload is empty."""
+        """Take the payload of the next packet."""
         if not payload:
             raise ParseError("An Opus payload is empty.")
         return [AccessUnit([bytes(payload)], timestamp)]
 
     def flush(self) -> list[AccessUnit]:
-        """Nothing is ever begun and not whole."""
+        """Nothing: a packet is an access unit."""
         return []
-
-
-def fmtp(codec: Opus) -> str:
-    """The parameters: whether it is stereo, as a sender and as a receiver would like it."""
-    return "sprop-stereo=1;stereo=1" if codec.channels == 2 else "sprop-stereo=0"
-
-
-def codec_from_fmtp(fmtp: dict[str, str]) -> Opus:
-    """The channels from `sprop-stereo`; rtpmap always says 2 (RFC 7587, 7)."""
-    return Opus(channels=1 if fmtp.get("sprop-stereo") == "0" else 2)

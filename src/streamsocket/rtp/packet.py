@@ -1,4 +1,4 @@
-"""The RTP packet (RFC 3550, 5.1)."""
+"""The RTP packet (RFC 3550, 5.1), and numbers that wrap."""
 
 from __future__ import annotations
 
@@ -8,73 +8,92 @@ from dataclasses import dataclass
 from streamsocket.errors import ParseError
 
 HEADER = struct.Struct("!BBHII")
-_EXTENSION = struct.Struct("!HH")
+"""The fixed header: version and flags, marker and payload type, sequence, timestamp, SSRC."""
+VERSION = 0x80
+"""The first byte of a header with version 2 and no flags."""
+MARKER = 0x80
+"""The marker bit in the second byte."""
+MAX_PAYLOAD = 1200
+"""Bytes of payload we put into a packet: with all headers it fits IPv6's 1,280 byte minimum MTU."""
+
+_PADDING = 0x20
+_EXTENSION = 0x10
+_CSRC_COUNT = 0x0F
 
 
 @dataclass(slots=True)
 class RtpPacket:
-    """One packet, with its padding, CSRCs and extension taken off."""
+    """One RTP packet, as it was received."""
 
     payload_type: int
     marker: bool
     sequence: int
+    """16 bits."""
     timestamp: int
+    """32 bits, in ticks of the track's clock rate."""
     ssrc: int
     payload: bytes | memoryview
+    """Without header, extension and padding."""
 
 
 def parse_rtp(data: bytes | memoryview) -> RtpPacket:
-    """Read an RTP packet. Raises `ParseError`."""
-    if len(data) < HEADER.size:
-        raise ParseError(f"An RTP packet of {len(data)} bytes is too short for its header.")
-    first, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
-    if first >> 6 != 2:
-        raise ParseError(f"An RTP packet has version {first >> 6}, not 2.")
-    start = HEADER.size
-    end = len(data)
-    if first & 0x3F:
-        start, end = _payload_bounds(data, first)
-    return RtpPacket(second & 0x7F, second >= 0x80, sequence, timestamp, ssrc, data[start:end])
+    """Read an RTP packet. CSRCs and the header extension are skipped, padding is taken off.
 
-
-def _payload_bounds(data: bytes | memoryview, first: int) -> tuple[int, int]:
-    start = HEADER.size + 4 * (first & 0x0F)
-    if first & 0x10:
-        if start + 4 > len(data):
-            raise ParseError("An RTP packet ends within its header extension.")
-        start += 4 + 4 * _EXTENSION.unpack_from(data, start)[1]
+    The payload is a slice of `data`: of bytes a copy, of a memoryview a view.
+    """
     end = len(data)
-    if first & 0x20:
-        if not data[-1]:
-            raise ParseError("An RTP packet claims padding of 0 bytes.")
-        end -= data[-1]
-    if start > end:
-        raise ParseError("An RTP packet's header and padding are longer than the packet.")
-    return start, end
+    if end < 12:
+        raise ParseError(f"{end} bytes are too few for an RTP packet.")
+    flags, marker_and_type, sequence, timestamp, ssrc = HEADER.unpack_from(data)
+    if flags & 0xC0 != VERSION:
+        raise ParseError(f"A packet of RTP version {flags >> 6} came where version 2 is spoken.")
+    start = 12
+    if flags != VERSION:
+        start += 4 * (flags & _CSRC_COUNT)
+        if flags & _EXTENSION:
+            if start + 4 > end:
+                raise ParseError("An RTP packet ends within its header.")
+            start += 4 + 4 * (data[start + 2] << 8 | data[start + 3])
+        if flags & _PADDING:
+            if not data[end - 1]:
+                raise ParseError("An RTP packet has padding of no length.")
+            end -= data[end - 1]
+        if start > end:
+            raise ParseError("An RTP packet's header and padding are longer than the packet.")
+    return RtpPacket(
+        marker_and_type & 0x7F,
+        marker_and_type >= MARKER,
+        sequence,
+        timestamp,
+        ssrc,
+        data[start:end],
+    )
 
 
 def is_rtcp(data: bytes | memoryview) -> bool:
-    """Whether a packet on a shared port is RTCP rather than RTP (RFC 5761, 4)."""
-    return len(data) >= 2 and 192 <= data[1] <= 223
+    """Whether a packet on a port or channel shared by both is RTCP, not RTP (RFC 5761, 4)."""
+    return len(data) > 1 and 192 <= data[1] <= 223
 
 
 class Unwrapper:
-    """Makes numbers that wrap at 2**bits into numbers that don't.
+    """Makes numbers that wrap at `2**bits` into numbers that don't.
 
-    The next number is taken as the one nearest to the greatest seen so far, so that packets
-    out of order keep theirs. The first is returned as it is.
+    Each value is taken for the one nearest to the value before it, so reordered packets get the
+    number they ought to have. What precedes the very first value can be negative.
     """
 
+    __slots__ = ("_half", "_last", "_mask")
+
     def __init__(self, bits: int) -> None:
-        self._half = 1 << bits - 1
         self._mask = (1 << bits) - 1
-        self._newest: int | None = None
+        self._half = 1 << (bits - 1)
+        self._last: int | None = None
 
     def unwrap(self, value: int) -> int:
-        """Return the number without wraps; negative for what came before the first's 0."""
-        if self._newest is None:
-            self._newest = value
-            return value
-        unwrapped = self._newest + (value - self._newest + self._half & self._mask) - self._half
-        self._newest = max(self._newest, unwrapped)
-        return unwrapped
+        """The unwrapped number that `value` stands for."""
+        last = self._last
+        if last is not None:
+            # The distance to the value before, between -half and half - 1.
+            value = last + ((value - last + self._half) & self._mask) - self._half
+        self._last = value
+        return value

@@ -1,40 +1,56 @@
-"""Which payload format carries which codec, and what SDP says of it."""
+"""Payload formats: which one belongs to a codec, and what SDP says about it."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Mapping
 from typing import Protocol
 
 from streamsocket.errors import ParseError
+from streamsocket.media import h264 as nal
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, Aac, Codec, Opus
 from streamsocket.rtp import aac, h264, opus
+from streamsocket.rtp.packet import MAX_PAYLOAD as MAX_PAYLOAD
 
 
 class Packetizer(Protocol):
-    """Cuts access units into payloads of at most `MAX_PAYLOAD` bytes."""
+    """Cuts access units into payloads."""
+
+    @property
+    def marker(self) -> bool:
+        """Whether the last packet of an access unit has the marker bit."""
 
     def packetize(self, unit: AccessUnit) -> list[bytes]:
-        """Return the payloads of one access unit, in order."""
+        """The payloads of an access unit, none longer than `MAX_PAYLOAD`.
+
+        Raises ParseError for an access unit that the format cannot carry.
+        """
 
 
 class Depacketizer(Protocol):
-    """Puts access units together from payloads."""
+    """Puts access units together again."""
+
+    @property
+    def codec(self) -> Codec:
+        """The codec, with what was learnt in band."""
 
     def push(
         self, payload: bytes | memoryview, timestamp: int, marker: bool, gap: bool
     ) -> list[AccessUnit]:
-        """Take the next payload; return the access units that are whole now.
+        """Take the payload of the next packet in order; returns what is complete now.
 
         `timestamp` is unwrapped; `gap` says that packets are missing before this one. Raises
-        `ParseError` for a payload that breaks its format; the next one may be pushed all the same.
+        ParseError for a payload that breaks the rules; the next one can be pushed all the same.
         """
 
     def flush(self) -> list[AccessUnit]:
-        """Return what is begun, as far as it came."""
+        """What is left when the stream ends."""
 
 
 def packetizer(codec: Codec) -> Packetizer:
-    """Make the packetizer for a codec."""
+    """What makes payloads of this codec's access units."""
     match codec:
         case H264():
             return h264.H264Packetizer(codec)
@@ -44,43 +60,102 @@ def packetizer(codec: Codec) -> Packetizer:
             return opus.OpusPacketizer()
 
 
-def depacketizer(codec: Codec, fmtp: dict[str, str] | None = None) -> Depacketizer:
-    """Make the depacketizer for a codec; `fmtp` are the parameters that came with it."""
+def depacketizer(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Depacketizer:
+    """What makes access units of this codec's payloads; `fmtp` has the SDP's parameters by name."""
     match codec:
         case H264():
-            return h264.H264Depacketizer()
+            return h264.H264Depacketizer(codec)
         case Aac():
-            return aac.AacDepacketizer(codec, fmtp or {})
+            return aac.AacDepacketizer(codec, _lower(fmtp or {}))
         case Opus():
-            return opus.OpusDepacketizer()
+            return opus.OpusDepacketizer(codec)
 
 
 def sdp_attributes(codec: Codec, payload_type: int) -> tuple[str, str | None]:
-    """The values of `a=rtpmap:` and `a=fmtp:`, payload type included; None where there is none."""
+    """The whole values of `a=rtpmap` and `a=fmtp`, payload type included; None for no `a=fmtp`.
+
+    >>> sdp_attributes(Opus(), 97)
+    ('97 opus/48000/2', '97 sprop-stereo=1')
+    """
     match codec:
         case H264():
-            rtpmap, fmtp = "H264/90000", h264.fmtp(codec)
+            parameters = ["packetization-mode=1"]
+            if codec.sps and codec.pps:
+                sets = ",".join(base64.b64encode(s).decode() for s in (codec.sps, codec.pps))
+                parameters.append(f"profile-level-id={codec.sps[1:4].hex().upper()}")
+                parameters.append(f"sprop-parameter-sets={sets}")
+            rtpmap, fmtp = "H264/90000", ";".join(parameters)
         case Aac():
-            rtpmap, fmtp = f"mpeg4-generic/{codec.clock_rate}/{codec.channels}", aac.fmtp(codec)
+            rtpmap = f"mpeg4-generic/{codec.clock_rate}/{codec.channels}"
+            fmtp = f"{aac.FMTP};config={codec.config.hex().upper()}"
         case Opus():
-            rtpmap, fmtp = "opus/48000/2", opus.fmtp(codec)
-    return f"{payload_type} {rtpmap}", f"{payload_type} {fmtp}" if fmtp else None
+            # Always two channels in the rtpmap (RFC 7587, 7); the fmtp tells what is in them.
+            rtpmap, fmtp = "opus/48000/2", f"sprop-stereo={int(codec.channels > 1)}"
+    return f"{payload_type} {rtpmap}", f"{payload_type} {fmtp}"
 
 
 def codec_from_sdp(
-    encoding_name: str, clock_rate: int, channels: int | None, fmtp: dict[str, str]
+    encoding_name: str, clock_rate: int, channels: int | None, fmtp: Mapping[str, str]
 ) -> Codec:
-    """The codec that an `a=rtpmap` and its `a=fmtp` describe.
+    """The codec that a media description of SDP means.
 
-    Parameter names in `fmtp` are lower-case. H.264 without sprop-parameter-sets has empty ones:
-    they come in band. Raises `ParseError`, which names an encoding that is not supported.
+    Takes rtpmap's three parts and fmtp's parameters by name. H.264's parameter sets are empty where
+    the description lacks them: they come in band then. Raises ParseError for what we can't receive.
     """
+    fmtp = _lower(fmtp)
+    codec: Codec
     match encoding_name.lower():
         case "h264":
-            return h264.codec_from_fmtp(fmtp)
+            codec = _h264_from(fmtp)
         case "mpeg4-generic":
-            return aac.codec_from_fmtp(fmtp, clock_rate, channels)
+            codec = _aac_from(fmtp)
         case "opus":
-            return opus.codec_from_fmtp(fmtp)
-        case name:
-            raise ParseError(f"The encoding {name!r} is not supported.")
+            # Sound in two channels is right for mono too; many senders of stereo don't say so.
+            mono = channels == 1 or fmtp.get("sprop-stereo", "").strip() == "0"
+            codec = Opus(channels=1 if mono else 2)
+        case _:
+            raise ParseError(
+                f"The encoding {encoding_name} is not supported: "
+                "H.264, AAC (mpeg4-generic) and Opus are."
+            )
+    if clock_rate != codec.clock_rate:
+        raise ParseError(
+            f"The SDP gives {encoding_name} a clock of {clock_rate} Hz, "
+            f"but by its format it has {codec.clock_rate} Hz."
+        )
+    return codec
+
+
+def _h264_from(fmtp: Mapping[str, str]) -> H264:
+    if fmtp.get("packetization-mode", "0").strip() not in ("0", "1"):
+        raise ParseError("H.264 in interleaved packets (mode 2) is not supported.")
+    sps = pps = b""
+    for text in fmtp.get("sprop-parameter-sets", "").split(","):
+        try:
+            unit = base64.b64decode(text.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            continue  # cameras cut them off; the stream repeats them
+        if unit and nal.nal_type(unit) == nal.SPS:
+            sps = sps or unit
+        elif unit and nal.nal_type(unit) == nal.PPS:
+            pps = pps or unit
+    return H264(sps, pps)
+
+
+def _aac_from(fmtp: Mapping[str, str]) -> Aac:
+    mode = fmtp.get("mode", "AAC-hbr").strip()
+    if mode.lower() not in ("aac-hbr", "aac-lbr"):
+        raise ParseError(f"The mode {mode} of mpeg4-generic is not supported: AAC-hbr is.")
+    try:
+        config = bytes.fromhex(fmtp.get("config", ""))
+    except ValueError:
+        raise ParseError("The AAC configuration in the SDP is not hexadecimal.") from None
+    if not config:
+        raise ParseError("The SDP announces AAC without its configuration (config=).")
+    codec = Aac(config)
+    aac.AacDepacketizer(codec, fmtp)  # refuses configurations and layouts that we can't read
+    return codec
+
+
+def _lower(fmtp: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in fmtp.items()}

@@ -1,79 +1,98 @@
-"""Putting packets back in order, with bounded patience."""
+"""Putting packets back in order, for as long as it is worth waiting."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
-_RESTART_DISTANCE = 3_000
-"""A leap in sequence numbers beyond this is a sender that began anew (RFC 3550, A.1)."""
+_MAX_JUMP = 3000
+"""Sequence numbers further away than this mean a restart, not loss (RFC 3550, A.1)."""
 
 
-class ReorderBuffer(Generic[T]):
-    """Hands packets on in the order of their sequence numbers.
+class ReorderBuffer(Generic[Item]):
+    """Releases items in the order of their sequence numbers.
 
-    A packet that is missing is waited for, `max_age_s` at most and never for more than
-    `max_packets` that came after it; then it is counted as lost.
+    An item whose predecessors are missing waits for them, at most `max_age_s` and while no more
+    than `max_packets` wait; then what is missing is given up, and the next item is released with a
+    gap. Two packets in a row from far away are a restart of the sender: the buffer goes on there.
     """
 
-    def __init__(self, max_age_s: float = 0.05, max_packets: int = 512) -> None:
+    def __init__(self, max_age_s: float, max_packets: int) -> None:
+        self.dropped = 0
+        """Duplicates, and packets that came when they had been given up."""
         self._max_age_s = max_age_s
         self._max_packets = max_packets
         self._next: int | None = None
-        self._waiting: dict[int, tuple[T, float]] = {}
-        self._gap = False
-        self.duplicates = 0
-        """Packets that came again."""
-        self.late = 0
-        """Packets that came after they had been given up."""
+        self._waiting: dict[int, tuple[Item, float]] = {}
+        self._stray: tuple[int, Item] | None = None
 
-    def push(self, sequence: int, item: T, now: float) -> list[tuple[T, bool]]:
-        """Take a packet with its unwrapped number; return what is in order now.
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do; None while nothing waits."""
+        for _, arrival in self._waiting.values():
+            return arrival + self._max_age_s  # the first put in is the oldest
+        return None
 
-        Each comes with whether packets are missing before it.
+    def push(self, sequence: int, item: Item, now: float) -> list[tuple[Item, bool]]:
+        """Take an item with its unwrapped sequence number; `now` in seconds of any steady clock.
+
+        Returns what is released: items, each with whether packets are missing before it.
         """
-        if self._next is None:
-            self._next = sequence
-        distance = sequence - self._next
-        if distance == 0 and not self._waiting:
-            self._next += 1
-            return [(item, self._taken_gap())]
-        if abs(distance) > _RESTART_DISTANCE:
-            released = self.flush()
+        if sequence == self._next or self._next is None:
             self._next = sequence + 1
-            self._gap = False
-            return [*released, (item, True)]
-        if distance < 0:
-            self.late += 1
-            return []
-        if sequence in self._waiting:
-            self.duplicates += 1
+            self._stray = None
+            if self._waiting:
+                return [(item, False), *self._release(gap=False), *self.expire(now)]
+            return [(item, False)]
+        if abs(sequence - self._next) > _MAX_JUMP:
+            return self._take_stray(sequence, item)
+        self._stray = None
+        if sequence < self._next or sequence in self._waiting:
+            self.dropped += 1
             return []
         self._waiting[sequence] = (item, now)
-        return self.expire(now)
+        released = self.expire(now)
+        while len(self._waiting) > self._max_packets:
+            released += self._give_up()
+        return released
 
-    def expire(self, now: float) -> list[tuple[T, bool]]:
-        """Return what is in order, or has waited too long for what is missing before it."""
-        released: list[tuple[T, bool]] = []
+    def expire(self, now: float) -> list[tuple[Item, bool]]:
+        """Release what has waited long enough."""
+        released: list[tuple[Item, bool]] = []
+        while (deadline := self.deadline) is not None and deadline <= now:
+            released += self._give_up()
+        return released
+
+    def flush(self) -> list[tuple[Item, bool]]:
+        """Release all that waits."""
+        released: list[tuple[Item, bool]] = []
         while self._waiting:
-            assert self._next is not None
-            if self._next not in self._waiting:
-                first = min(self._waiting)
-                patient = now - self._waiting[first][1] < self._max_age_s
-                if patient and len(self._waiting) <= self._max_packets:
-                    break
-                self._next = first
-                self._gap = True
-            item, _ = self._waiting.pop(self._next)
-            released.append((item, self._taken_gap()))
+            released += self._give_up()
+        return released
+
+    def _give_up(self) -> list[tuple[Item, bool]]:
+        """Go on with the first item that waits, and all that follow it without a hole."""
+        self._next = min(self._waiting)
+        return self._release(gap=True)
+
+    def _release(self, *, gap: bool) -> list[tuple[Item, bool]]:
+        assert self._next is not None
+        released = []
+        while (entry := self._waiting.pop(self._next, None)) is not None:
+            released.append((entry[0], gap))
+            gap = False
             self._next += 1
         return released
 
-    def flush(self) -> list[tuple[T, bool]]:
-        """Return all that waits, in order."""
-        return self.expire(float("inf"))
-
-    def _taken_gap(self) -> bool:
-        gap, self._gap = self._gap, False
-        return gap
+    def _take_stray(self, sequence: int, item: Item) -> list[tuple[Item, bool]]:
+        """A packet from far away: one may be a mistake, two in a row are a restart."""
+        if self._stray is None or sequence != self._stray[0] + 1:
+            self.dropped += self._stray is not None
+            self._stray = (sequence, item)
+            return []
+        released = self.flush()
+        released += [(self._stray[1], True), (item, False)]
+        self._stray = None
+        self._next = sequence + 1
+        return released

@@ -1,54 +1,81 @@
-"""RTCP: reports, names, goodbyes and feedback (RFC 3550, 6; RFC 4585, 6)."""
+"""RTCP: reports, names, goodbyes (RFC 3550, 6) and feedback (RFC 4585)."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamsocket.errors import ParseError
 
-SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, GOODBYE = 200, 201, 202, 203
-TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 205, 206
-_GENERIC_NACK, _PICTURE_LOSS = 1, 1
+MAX_COMPOUND = 8192
+"""Bytes of a compound packet: more than any datagram that crosses a network in one piece."""
+
+_SENDER_REPORT = 200
+_RECEIVER_REPORT = 201
+_SDES = 202
+_BYE = 203
+_TRANSPORT_FEEDBACK = 205
+_PAYLOAD_FEEDBACK = 206
+_NACK = 1
+_PLI = 1
 _CNAME = 1
 
-# From 1900, NTP's epoch, to 1970, Unix's, in seconds.
-_NTP_EPOCH = 2_208_988_800
-_NTP_ERA = 1 << 32
-
 _HEADER = struct.Struct("!BBH")
-_SENDER_INFO = struct.Struct("!IQIII")
+_SENDER = struct.Struct("!IQIII")
 _BLOCK = struct.Struct("!IIIIII")
-_MAX_PACKETS = 64
+_SOURCE = struct.Struct("!I")
+_SOURCES = struct.Struct("!II")
+_LOST = struct.Struct("!HH")
+
+_SECONDS_1900_TO_1970 = 2_208_988_800
+_ERA = 1 << 32
+
+
+def ntp_from_unix(time: float) -> int:
+    """Seconds since the epoch as a 64-bit NTP timestamp: seconds since 1900 and a fraction."""
+    # The epoch is added in integers: a float would lose what the fraction has beyond 0.5 µs.
+    return (int(time * _ERA) + (_SECONDS_1900_TO_1970 << 32)) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def unix_from_ntp(ntp: int) -> float:
+    """A 64-bit NTP timestamp as seconds since the epoch.
+
+    The seconds wrap in 2036: as RFC 4330, 3 has it, a first bit of 0 means the time after that.
+    """
+    if ntp < 1 << 63:
+        ntp += 1 << 64
+    return (ntp - (_SECONDS_1900_TO_1970 << 32)) / _ERA
 
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """What a receiver tells of one source (RFC 3550, 6.4.1)."""
+    """How one source is received (RFC 3550, 6.4.1)."""
 
     ssrc: int
     fraction_lost: int
-    """256ths of the packets expected since the last report."""
+    """Of 256 packets, since the last report."""
     cumulative_lost: int
+    """Negative where duplicates outnumber the losses; 24 bits with a sign."""
     highest_sequence: int
-    """Extended by the count of wraps, 32 bits."""
+    """The highest sequence number received, extended to 32 bits."""
     jitter: int
     """In ticks of the clock rate."""
-    last_sender_report: int = 0
-    """The middle 32 bits of the last sender report's NTP time."""
-    delay_since_last: int = 0
-    """In 65,536ths of a second."""
+    last_sr: int
+    """The middle 32 bits of the last sender report's NTP timestamp; 0 for none."""
+    delay_since_last_sr: int
+    """In units of 1/65536 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """A sender's clock: what was captured at `ntp_time` has `rtp_timestamp`."""
+    """What a sender sent, and which time its timestamps mean (RFC 3550, 6.4.1)."""
 
     ssrc: int
     ntp_time: float
-    """Seconds since the Unix epoch."""
+    """Seconds since the epoch."""
     rtp_timestamp: int
+    """The same moment in 32-bit ticks of the clock rate."""
     packet_count: int
     octet_count: int
     blocks: tuple[ReportBlock, ...] = ()
@@ -56,7 +83,7 @@ class SenderReport:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverReport:
-    """How a receiver hears its sources."""
+    """How somebody receives (RFC 3550, 6.4.2)."""
 
     ssrc: int
     blocks: tuple[ReportBlock, ...] = ()
@@ -64,7 +91,7 @@ class ReceiverReport:
 
 @dataclass(frozen=True, slots=True)
 class Sdes:
-    """The name of a source; other items than CNAME are passed over."""
+    """The canonical name of one source (RFC 3550, 6.5.1); sources of one name share a clock."""
 
     ssrc: int
     cname: str
@@ -72,193 +99,183 @@ class Sdes:
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """Sources that leave."""
+    """Sources that end (RFC 3550, 6.6)."""
 
     sources: tuple[int, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """Packets that a receiver misses (RFC 4585, 6.2.1)."""
+    """Packets that are missing and wanted again (RFC 4585, 6.2.1)."""
 
     sender_ssrc: int
     media_ssrc: int
     sequences: tuple[int, ...]
+    """16-bit sequence numbers, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pli:
-    """A receiver wants a keyframe (RFC 4585, 6.3.1)."""
+    """A picture was lost: a keyframe is wanted (RFC 4585, 6.3.1)."""
 
     sender_ssrc: int
     media_ssrc: int
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownRtcp:
-    """A packet of a type that means nothing here."""
+class Unknown:
+    """A packet of a type that is none of the others."""
 
     packet_type: int
     count: int
+    """The 5 bits beside the version: a count, a subtype or a feedback format."""
     body: bytes
 
 
-RtcpPacket = SenderReport | ReceiverReport | Sdes | Bye | Nack | Pli | UnknownRtcp
-
-
-def ntp_from_unix(seconds: float) -> int:
-    """A Unix time as a 64-bit NTP timestamp (RFC 3550, 4)."""
-    return round((seconds + _NTP_EPOCH) * _NTP_ERA) & (1 << 64) - 1
-
-
-def unix_from_ntp(ntp: int) -> float:
-    """A 64-bit NTP timestamp as Unix time: the era is the one that puts it after 1970."""
-    seconds = ntp / _NTP_ERA - _NTP_EPOCH
-    return seconds if seconds >= 0 or ntp == 0 else seconds + _NTP_ERA
+RtcpPacket = SenderReport | ReceiverReport | Sdes | Bye | Nack | Pli | Unknown
 
 
 def parse_rtcp(data: bytes | memoryview) -> list[RtcpPacket]:
-    """Read a compound packet. Raises `ParseError`, also where it has more than 64 packets."""
-    view = bytes(data)
+    """Read a compound packet (RFC 3550, 6.1), or a reduced-size one (RFC 5506)."""
+    data = bytes(data)
+    if not 4 <= len(data) <= MAX_COMPOUND:
+        raise ParseError(f"An RTCP packet cannot have {len(data)} bytes.")
     packets: list[RtcpPacket] = []
-    start = 0
-    while start < len(view):
-        if len(packets) == _MAX_PACKETS:
-            raise ParseError(f"An RTCP compound has more than {_MAX_PACKETS} packets.")
-        if start + 4 > len(view):
-            raise ParseError("An RTCP packet ends within its header.")
-        first, packet_type, words = _HEADER.unpack_from(view, start)
-        end = start + 4 + 4 * words
-        if first >> 6 != 2:
-            raise ParseError(f"An RTCP packet has version {first >> 6}, not 2.")
-        if end > len(view):
-            raise ParseError("An RTCP packet claims to be longer than its datagram.")
-        body_end = end
-        if first & 0x20:
-            padding = view[end - 1]
-            if not 0 < padding <= 4 * words:
-                raise ParseError(f"An RTCP packet claims {padding} bytes of padding.")
-            body_end -= padding
-        packets.extend(_parse(packet_type, first & 0x1F, view[start + 4 : body_end]))
-        start = end
-    if not packets:
-        raise ParseError("An RTCP packet is empty.")
+    position = 0
+    while position < len(data):
+        if position + 4 > len(data):
+            raise ParseError("An RTCP packet ends within a header.")
+        flags, packet_type, words = _HEADER.unpack_from(data, position)
+        end = position + 4 + 4 * words
+        if flags & 0xC0 != 0x80:
+            raise ParseError(f"A packet of RTCP version {flags >> 6} came, where 2 is spoken.")
+        if end > len(data):
+            raise ParseError("An RTCP packet is shorter than it says.")
+        body = data[position + 4 : end]
+        if flags & 0x20:
+            padding = body[-1] if body else 0
+            if not 0 < padding <= len(body) or end != len(data):
+                raise ParseError("An RTCP packet has impossible padding.")
+            body = body[:-padding]
+        try:
+            packets += _parse_body(packet_type, flags & 0x1F, body)
+        except struct.error:
+            raise ParseError(f"An RTCP packet of type {packet_type} is too short.") from None
+        position = end
     return packets
 
 
-def _parse(packet_type: int, count: int, body: bytes) -> Iterator[RtcpPacket]:
-    try:
-        if packet_type == SENDER_REPORT:
-            ssrc, ntp, timestamp, packet_count, octets = _SENDER_INFO.unpack_from(body)
-            blocks = _blocks(body, _SENDER_INFO.size, count)
-            yield SenderReport(ssrc, unix_from_ntp(ntp), timestamp, packet_count, octets, blocks)
-        elif packet_type == RECEIVER_REPORT:
-            yield ReceiverReport(_word(body, 0), _blocks(body, 4, count))
-        elif packet_type == SOURCE_DESCRIPTION:
-            yield from _sdes(body, count)
-        elif packet_type == GOODBYE:
-            yield Bye(tuple(_word(body, 4 * n) for n in range(count)))
-        elif packet_type == TRANSPORT_FEEDBACK and count == _GENERIC_NACK:
-            yield Nack(_word(body, 0), _word(body, 4), tuple(_missing(body)))
-        elif packet_type == PAYLOAD_FEEDBACK and count == _PICTURE_LOSS:
-            yield Pli(_word(body, 0), _word(body, 4))
-        else:
-            yield UnknownRtcp(packet_type, count, body)
-    except struct.error:
-        raise ParseError(f"An RTCP packet of type {packet_type} ends too early.") from None
+def _parse_body(packet_type: int, count: int, body: bytes) -> list[RtcpPacket]:
+    if packet_type == _SENDER_REPORT:
+        ssrc, ntp, rtp_timestamp, packet_count, octet_count = _SENDER.unpack_from(body)
+        blocks = _parse_blocks(body, _SENDER.size, count)
+        ntp_time = unix_from_ntp(ntp)
+        return [SenderReport(ssrc, ntp_time, rtp_timestamp, packet_count, octet_count, blocks)]
+    if packet_type == _RECEIVER_REPORT:
+        (ssrc,) = _SOURCE.unpack_from(body)
+        return [ReceiverReport(ssrc, _parse_blocks(body, _SOURCE.size, count))]
+    if packet_type == _SDES:
+        return _parse_sdes(body, count)
+    if packet_type == _BYE:
+        sources = struct.unpack_from(f"!{count}I", body)
+        reason = body[4 * count + 1 :][: body[4 * count]] if len(body) > 4 * count else b""
+        return [Bye(sources, reason.decode(errors="replace"))]
+    if packet_type == _TRANSPORT_FEEDBACK and count == _NACK:
+        sender, media = _SOURCES.unpack_from(body)
+        return [Nack(sender, media, _parse_lost(body[_SOURCES.size :]))]
+    if packet_type == _PAYLOAD_FEEDBACK and count == _PLI:
+        return [Pli(*_SOURCES.unpack_from(body))]
+    return [Unknown(packet_type, count, body)]
 
 
-def _word(body: bytes, offset: int) -> int:
-    return int(struct.unpack_from("!I", body, offset)[0])
-
-
-def _blocks(body: bytes, start: int, count: int) -> tuple[ReportBlock, ...]:
+def _parse_blocks(body: bytes, position: int, count: int) -> tuple[ReportBlock, ...]:
     blocks = []
-    for offset in range(start, start + 24 * count, 24):
-        ssrc, lost, highest, jitter, last, delay = _BLOCK.unpack_from(body, offset)
+    for _ in range(count):
+        ssrc, lost, highest, jitter, last_sr, delay = _BLOCK.unpack_from(body, position)
+        position += _BLOCK.size
         cumulative = lost & 0xFF_FFFF
-        if cumulative & 0x80_0000:  # duplicates make it negative
+        if cumulative >= 1 << 23:
             cumulative -= 1 << 24
-        blocks.append(ReportBlock(ssrc, lost >> 24, cumulative, highest, jitter, last, delay))
+        blocks.append(ReportBlock(ssrc, lost >> 24, cumulative, highest, jitter, last_sr, delay))
     return tuple(blocks)
 
 
-def _sdes(body: bytes, count: int) -> Iterator[Sdes]:
-    offset = 0
+def _parse_sdes(body: bytes, count: int) -> list[RtcpPacket]:
+    """The chunks' canonical names; other items are skipped."""
+    names: list[RtcpPacket] = []
+    position = 0
     for _ in range(count):
-        ssrc = _word(body, offset)
-        offset += 4
-        while offset < len(body) and body[offset]:
-            if offset + 2 > len(body):
-                raise ParseError("An SDES item ends too early.")
-            item, length = body[offset], body[offset + 1]
-            text = body[offset + 2 : offset + 2 + length]
-            if len(text) < length:
-                raise ParseError("An SDES item ends too early.")
-            if item == _CNAME:
-                yield Sdes(ssrc, text.decode("utf-8", "replace"))
-            offset += 2 + length
-        offset += 4 - offset % 4  # one null byte at least, then to the next word
+        (ssrc,) = _SOURCE.unpack_from(body, position)
+        position += 4
+        cname = ""
+        while position < len(body) and body[position]:
+            if position + 2 > len(body):
+                raise ParseError("An RTCP source description ends within an item.")
+            start = position + 2
+            if body[position] == _CNAME:
+                cname = body[start : start + body[position + 1]].decode(errors="replace")
+            position = start + body[position + 1]
+        position += 4 - position % 4  # a null byte, and more up to the next 32-bit boundary
+        names.append(Sdes(ssrc, cname))
+    return names
 
 
-def _missing(body: bytes) -> Iterator[int]:
-    for offset in range(8, len(body) - 3, 4):
-        first, following = struct.unpack_from("!HH", body, offset)
-        yield first
-        for bit in range(16):
-            if following >> bit & 1:
-                yield first + bit + 1 & 0xFFFF
+def _parse_lost(items: bytes) -> tuple[int, ...]:
+    sequences = []
+    for first, following in _LOST.iter_unpack(items):
+        sequences.append(first)
+        sequences += [(first + n) & 0xFFFF for n in range(1, 17) if following >> (n - 1) & 1]
+    return tuple(sequences)
 
 
-def build_sender_report(report: SenderReport, *, cname: str) -> bytes:
-    """A compound packet: the report, then the name of its sender."""
-    info = _SENDER_INFO.pack(
+def build_sender_report(report: SenderReport, cname: str) -> bytes:
+    """A compound packet: the sender report and the sender's name."""
+    body = _SENDER.pack(
         report.ssrc,
         ntp_from_unix(report.ntp_time),
         report.rtp_timestamp,
         report.packet_count,
         report.octet_count,
     )
-    body = info + _build_blocks(report.blocks)
-    return _packet(SENDER_REPORT, len(report.blocks), body) + _build_sdes(report.ssrc, cname)
+    blocks = _build_blocks(report.blocks)
+    packet = _packet(_SENDER_REPORT, len(report.blocks), body + blocks)
+    return packet + _build_sdes(Sdes(report.ssrc, cname))
 
 
-def build_receiver_report(report: ReceiverReport, *, cname: str) -> bytes:
-    """A compound packet: the report, then the name of its receiver."""
-    body = struct.pack("!I", report.ssrc) + _build_blocks(report.blocks)
-    return _packet(RECEIVER_REPORT, len(report.blocks), body) + _build_sdes(report.ssrc, cname)
+def build_receiver_report(report: ReceiverReport, cname: str) -> bytes:
+    """A compound packet: the receiver report and the receiver's name."""
+    body = _SOURCE.pack(report.ssrc) + _build_blocks(report.blocks)
+    packet = _packet(_RECEIVER_REPORT, len(report.blocks), body)
+    return packet + _build_sdes(Sdes(report.ssrc, cname))
 
 
 def build_bye(bye: Bye) -> bytes:
-    """A compound packet: an empty receiver report, which has to come first, and the goodbye."""
-    first = struct.pack("!I", bye.sources[0])
-    sources = struct.pack(f"!{len(bye.sources)}I", *bye.sources)
-    return _packet(RECEIVER_REPORT, 0, first) + _packet(GOODBYE, len(bye.sources), sources)
+    """A compound packet: an empty receiver report, for it must begin with a report, and the BYE."""
+    body = struct.pack(f"!{len(bye.sources)}I", *bye.sources)
+    if bye.reason:
+        reason = bye.reason.encode()[:255]
+        body += bytes((len(reason),)) + reason
+    report = _packet(_RECEIVER_REPORT, 0, _SOURCE.pack(bye.sources[0]))
+    return report + _packet(_BYE, len(bye.sources), body)
 
 
 def build_nack(nack: Nack) -> bytes:
-    """A generic NACK; sequence numbers near each other share a field."""
-    fields = b""
-    left = list(dict.fromkeys(nack.sequences))
-    while left:
-        first = left.pop(0)
-        following = 0
-        while left and 1 <= (distance := left[0] - first & 0xFFFF) <= 16:
-            following |= 1 << distance - 1
-            left.pop(0)
-        fields += struct.pack("!HH", first, following)
-    body = struct.pack("!II", nack.sender_ssrc, nack.media_ssrc) + fields
-    return _packet(TRANSPORT_FEEDBACK, _GENERIC_NACK, body)
+    """A reduced-size packet (RFC 5506) that asks for packets; sequence numbers in order."""
+    items: list[list[int]] = []
+    for sequence in nack.sequences:
+        distance = (sequence - items[-1][0]) & 0xFFFF if items else 0
+        if 0 < distance <= 16:
+            items[-1][1] |= 1 << (distance - 1)
+        else:
+            items.append([sequence, 0])
+    body = _SOURCES.pack(nack.sender_ssrc, nack.media_ssrc)
+    return _packet(_TRANSPORT_FEEDBACK, _NACK, body + b"".join(_LOST.pack(*item) for item in items))
 
 
 def build_pli(pli: Pli) -> bytes:
-    """A picture loss indication."""
-    body = struct.pack("!II", pli.sender_ssrc, pli.media_ssrc)
-    return _packet(PAYLOAD_FEEDBACK, _PICTURE_LOSS, body)
-
-
-def _packet(packet_type: int, count: int, body: bytes) -> bytes:
-    return _HEADER.pack(0x80 | count, packet_type, len(body) // 4) + body
+    """A reduced-size packet (RFC 5506) that asks for a keyframe."""
+    return _packet(_PAYLOAD_FEEDBACK, _PLI, _SOURCES.pack(pli.sender_ssrc, pli.media_ssrc))
 
 
 def _build_blocks(blocks: Iterable[ReportBlock]) -> bytes:
@@ -266,39 +283,22 @@ def _build_blocks(blocks: Iterable[ReportBlock]) -> bytes:
         _BLOCK.pack(
             block.ssrc,
             block.fraction_lost << 24 | block.cumulative_lost & 0xFF_FFFF,
-            block.highest_sequence & 0xFFFF_FFFF,
+            block.highest_sequence,
             block.jitter,
-            block.last_sender_report,
-            block.delay_since_last,
+            block.last_sr,
+            block.delay_since_last_sr,
         )
         for block in blocks
     )
 
 
-def _build_sdes(ssrc: int, cname: str) -> bytes:
-    name = cname.encode()[:255]
-    chunk = struct.pack("!IBB", ssrc, _CNAME, len(name)) + name
-    chunk += bytes(4 - len(chunk) % 4)
-    return _packet(SOURCE_DESCRIPTION, 1, chunk)
+def _build_sdes(sdes: Sdes) -> bytes:
+    name = sdes.cname.encode()[:255]
+    item = bytes((_CNAME, len(name))) + name
+    # At least one null byte ends the list of items (RFC 3550, 6.5).
+    return _packet(_SDES, 1, _SOURCE.pack(sdes.ssrc) + item + b"\x00")
 
 
-__all__ = [
-    "Bye",
-    "Nack",
-    "Pli",
-    "ReceiverReport",
-    "ReportBlock",
-    "RtcpPacket",
-    "Sdes",
-    "SenderReport",
-    "Sequence",
-    "UnknownRtcp",
-    "build_bye",
-    "build_nack",
-    "build_pli",
-    "build_receiver_report",
-    "build_sender_report",
-    "ntp_from_unix",
-    "parse_rtcp",
-    "unix_from_ntp",
-]
+def _packet(packet_type: int, count: int, body: bytes) -> bytes:
+    body += bytes(-len(body) % 4)
+    return _HEADER.pack(0x80 | count, packet_type, len(body) // 4) + body

@@ -1,84 +1,97 @@
-"""What a receiver counts of one source, and reports (RFC 3550, 6.4.1 and A.8)."""
+"""How well a track is received (RFC 3550, 6.4.1 and A.3, A.8)."""
 
 from __future__ import annotations
 
 from streamsocket.rtp.rtcp import ReportBlock, ntp_from_unix
 
+_MAX_JUMP = 3000
+"""Sequence numbers further away than this mean a restart of the sender (RFC 3550, A.1)."""
+_REMEMBERED = 1024
+"""Packets whose sequence numbers are known, to tell duplicates from latecomers."""
+
 
 class ReceptionStatistics:
-    """Packets received, expected, lost and reordered, and their jitter."""
+    """Counts what was received, lost, reordered and duplicated, and measures the jitter."""
 
     def __init__(self, clock_rate: int) -> None:
-        self._clock_rate = clock_rate
-        self._first: int | None = None
-        self._highest = 0
-        self._recent: set[int] = set()
-        self._transit: float | None = None
-        self._jitter = 0.0
-        self._expected_before = 0
-        self._received_before = 0
-        self._last_sender_report: tuple[int, float] | None = None
         self.received = 0
-        """Packets, those that came twice counted once."""
-        self.duplicates = 0
+        """Packets, without duplicates."""
         self.reordered = 0
-        """Packets that came after one with a higher number."""
-
-    def packet(self, sequence: int, timestamp: int, arrival: float) -> None:
-        """Count a packet: its unwrapped sequence number and timestamp, its arrival in seconds."""
-        if self._first is None:
-            self._first = self._highest = sequence
-        if sequence in self._recent:
-            self.duplicates += 1
-            return
-        self._recent.add(sequence)
-        if len(self._recent) > 2048:
-            self._recent = {number for number in self._recent if number > self._highest - 1024}
-        self.received += 1
-        if sequence < self._highest:
-            self.reordered += 1
-            self._first = min(self._first, sequence)
-        self._highest = max(self._highest, sequence)
-        transit = arrival * self._clock_rate - timestamp
-        if self._transit is not None:
-            self._jitter += (abs(transit - self._transit) - self._jitter) / 16
-        self._transit = transit
-
-    def sender_report(self, ntp_time: float, arrival: float) -> None:
-        """Note a sender report: the round trip is measured by it."""
-        self._last_sender_report = (ntp_from_unix(ntp_time) >> 16 & 0xFFFF_FFFF, arrival)
+        """Packets that came after one with a higher sequence number."""
+        self.duplicates = 0
+        self.jitter = 0.0
+        """Interarrival jitter in ticks of the clock rate."""
+        self._clock_rate = clock_rate
+        self._base = 0
+        self._highest = -1
+        self._expected_before = 0
+        self._recent: list[int | None] = [None] * _REMEMBERED
+        self._transit: float | None = None
+        self._reported_expected = 0
+        self._reported_received = 0
+        self._last_sr = 0
+        self._last_sr_arrival = 0.0
 
     @property
     def expected(self) -> int:
-        """How many packets there should be, from the first to the highest number."""
-        return 0 if self._first is None else self._highest - self._first + 1
+        """Packets that the sequence numbers say were sent."""
+        return self._expected_before + self._highest - self._base + 1
 
     @property
     def lost(self) -> int:
-        """How many of them did not come, or not yet."""
+        """Packets that have not come."""
         return self.expected - self.received
 
     @property
     def jitter_s(self) -> float:
-        """The interarrival jitter in seconds."""
-        return self._jitter / self._clock_rate
+        """Interarrival jitter in seconds."""
+        return self.jitter / self._clock_rate
+
+    def packet(self, sequence: int, timestamp: int, arrival: float) -> None:
+        """Take in a packet: unwrapped sequence number and timestamp, arrival in seconds."""
+        recent = self._recent
+        slot = sequence % _REMEMBERED
+        if recent[slot] == sequence:
+            self.duplicates += 1
+            return
+        recent[slot] = sequence
+        self.received += 1
+        highest = self._highest
+        if self.received == 1:
+            self._base = self._highest = sequence
+        elif highest < sequence <= highest + _MAX_JUMP:
+            self._highest = sequence
+        elif highest - _MAX_JUMP <= sequence < highest:
+            self.reordered += 1
+            self._base = min(self._base, sequence)
+        else:
+            self._expected_before = self.expected
+            self._base = self._highest = sequence
+            self._transit = None
+
+        transit = arrival * self._clock_rate - timestamp
+        if self._transit is not None:
+            self.jitter += (abs(transit - self._transit) - self.jitter) / 16
+        self._transit = transit
+
+    def sender_report(self, ntp_time: float, arrival: float) -> None:
+        """Take in that a sender report came: its time, and when it did."""
+        self._last_sr = ntp_from_unix(ntp_time) >> 16 & 0xFFFF_FFFF
+        self._last_sr_arrival = arrival
 
     def report_block(self, ssrc: int, now: float) -> ReportBlock:
-        """What to report of the source with that SSRC; begins a new interval."""
-        expected = self.expected - self._expected_before
-        lost = expected - (self.received - self._received_before)
-        self._expected_before, self._received_before = self.expected, self.received
-        fraction = min(255, 256 * lost // expected) if expected > 0 and lost > 0 else 0
-        last, delay = 0, 0
-        if self._last_sender_report:
-            last, arrival = self._last_sender_report
-            delay = min(max(0, round((now - arrival) * 65_536)), 0xFFFF_FFFF)
+        """The report on this source; its fraction of loss is that since the last report."""
+        expected = self.expected - self._reported_expected
+        lost = expected - (self.received - self._reported_received)
+        self._reported_expected = self.expected
+        self._reported_received = self.received
+        delay = int((now - self._last_sr_arrival) * 65536) if self._last_sr else 0
         return ReportBlock(
             ssrc=ssrc,
-            fraction_lost=fraction,
-            cumulative_lost=max(-0x80_0000, min(self.lost, 0x7F_FFFF)),
+            fraction_lost=min(255, (lost << 8) // expected) if lost > 0 else 0,
+            cumulative_lost=min(self.lost, (1 << 23) - 1),
             highest_sequence=self._highest & 0xFFFF_FFFF,
-            jitter=min(round(self._jitter), 0xFFFF_FFFF),
-            last_sender_report=last,
-            delay_since_last=delay,
+            jitter=min(int(self.jitter), 0xFFFF_FFFF),
+            last_sr=self._last_sr,
+            delay_since_last_sr=max(0, min(delay, 0xFFFF_FFFF)),
         )

@@ -12,10 +12,9 @@ from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
 from dataclasses import dataclass
 
-from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.udp import Address, UdpSender
-from streamsocket.rtp.rtcp import Nack, Pli, parse_rtcp
 from streamsocket.rtsp.connection import RtspConnection
 from streamsocket.rtsp.udp_ports import bind_pair
 
@@ -112,7 +111,8 @@ class RtspServer:
 
     def forget(self, connection: RtspConnection) -> None:
         """The connection has closed."""
-        if self._connections.pop(connection, False) is None:
+        if connection in self._connections:
+            del self._connections[connection]
             self._per_address[connection.host] -= 1
             if not self._per_address[connection.host]:
                 del self._per_address[connection.host]
@@ -191,12 +191,14 @@ class RtspServer:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (host, port),
             family=family,
             backlog=1024,
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
+        listener.setblocking(False)
+        return listener
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StreamSocketError(
@@ -212,6 +214,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _canonical(address: Address) -> Address:
     """Host and port alone: IPv6's flow label is no part of who somebody is."""
     return address[:2]
-
-
-__all__ = ["Nack", "ParseError", "Pli", "RtspOptions", "RtspServer", "parse_rtcp"]

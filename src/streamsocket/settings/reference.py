@@ -23,10 +23,10 @@ first that says something wins:
 3. the file `streamsocket.toml` in the working directory, or the one given by `--config FILE`
 4. the defaults below
 
-Unknown names and impossible values are refused, with the line, the variable or the option they were
-found at. A stream's name in an environment variable is read in lower case. Kubernetes sets variables
-that begin with `STREAMSOCKET_` by itself beside a service called `streamsocket`: give the service
-another name, or the pod `enableServiceLinks: false`.
+Unknown names and impossible values are refused, with the line, the variable or the option they
+were found at. A stream's name in an environment variable is read in lower case. Kubernetes sets
+variables that begin with `STREAMSOCKET_` by itself beside a service called `streamsocket`: give
+the service another name, or the pod `enableServiceLinks: false`.
 
     host = "0.0.0.0"
 

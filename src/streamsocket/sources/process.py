@@ -95,6 +95,11 @@ class SourceProcess:
         self._crash: str | None = None
         self._exit_task: asyncio.Task[None] | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or failed, for good."""
+        return self._explained and self.status.state in ("ended", "failed")
+
     def start(self) -> None:
         """Start the process. Raises `StreamSocketError` where the system refuses."""
         ours, theirs = socket.socketpair()

@@ -1,4 +1,4 @@
-"""When what a file holds leaves: pictures by their decoding time, sound with the nearest picture."""
+"""When what a source holds leaves: a picture when it is due, sound with the nearest picture."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import floor
 
 from streamsocket.codecs.coded import Coded
 from streamsocket.media.codec import Kind
@@ -74,8 +73,3 @@ class Timeline:
 
     def _hasten(self, time: Fraction) -> Fraction:
         return time if time >= self._origin else self._origin - (self._origin - time) / _HASTE
-
-
-def ticks(seconds: Fraction, clock_rate: int) -> int:
-    """Seconds as ticks of a clock, rounded to the nearest, halves up."""
-    return floor(seconds * clock_rate + Fraction(1, 2))

@@ -44,13 +44,15 @@ class BoundedProtocol(H11Protocol):
         elif self._request_deadline is None:
             self._request_deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
-    def handle_events(self) -> None:
-        try:
-            super().handle_events()
-        except h11.LocalProtocolError:
-            # Nonsense behind a request that is still being answered: uvicorn wants to answer 400,
-            # which is not possible in the middle of another answer.
-            self.transport.abort()
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state is h11.IDLE:
+            super().send_400_response(msg)
+            return
+        # Nonsense behind a request that is being answered: uvicorn would put the 400 into the
+        # middle of that answer, and log a traceback for what is the peer's fault.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -121,7 +121,10 @@ def _listening_socket(host: str, port: int) -> socket.socket:
 
 def _bind_sentence(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken by another program: choose another one with --http-port."
+        return (
+            f"Port {port} on {host} is taken: end the program that has it, or choose another "
+            "with --http-port."
+        )
     if error.errno == errno.EACCES:
         return f"Port {port} is not for ordinary users: choose one above 1023 with --http-port."
     if error.errno == errno.EADDRNOTAVAIL:

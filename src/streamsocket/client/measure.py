@@ -1,0 +1,101 @@
+"""Measuring a track from the access units that arrive."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+
+from streamsocket.client.receiver import Received
+
+MAX_VALUES = 100_000
+"""Of each kind that are kept, about half an hour: a longer probe tells of its last half hour."""
+
+
+class Spread:
+    """Access units with the moment something happened to them, for latencies that are told later.
+
+    Later, because only then is known what the sender reports say of the whole.
+    """
+
+    def __init__(self) -> None:
+        self._moments: deque[tuple[int, float]] = deque(maxlen=MAX_VALUES)
+
+    def add(self, timestamp: int, moment: float) -> None:
+        """Note that it happened to the unit of this timestamp, in seconds since the epoch."""
+        self._moments.append((timestamp, moment))
+
+    def ages_ms(self, capture_time: Callable[[float], float]) -> list[float]:
+        """How many milliseconds after its capture it happened to each."""
+        return [(moment - capture_time(timestamp)) * 1000 for timestamp, moment in self._moments]
+
+
+class TrackMeasure:
+    """Counts and rates of one track.
+
+    Servers send new viewers a burst, so that they have a picture at once. It says nothing about
+    the stream's rate and latency: what comes before `settled` is counted, but not timed.
+    """
+
+    def __init__(self, clock_rate: int) -> None:
+        self._clock_rate = clock_rate
+        self.units = 0
+        self.damaged = 0
+        self.keyframes = 0
+        self.first_keyframe: float | None = None
+        """When its last packet came, in seconds since the epoch."""
+        self.has_b_frames = False
+        """Access units come in another order than they are shown in."""
+        self.arrivals = Spread()
+        self._keyframe_timestamps: deque[int] = deque(maxlen=MAX_VALUES)
+        self._timed = 0
+        self._first_arrival = self._last_arrival = 0.0
+        self._lowest = self._highest = 0
+        self._previous: int | None = None
+
+    def add(self, received: Received, *, settled: bool) -> None:
+        """Count an access unit that has arrived."""
+        unit = received.unit
+        self.units += 1
+        self.damaged += unit.damaged
+        if self._previous is not None and unit.timestamp < self._previous:
+            self.has_b_frames = True
+        self._previous = unit.timestamp
+        if unit.keyframe:
+            self.keyframes += 1
+            self._keyframe_timestamps.append(unit.timestamp)
+            if self.first_keyframe is None:
+                self.first_keyframe = received.arrival
+        if settled:
+            self.arrivals.add(unit.timestamp, received.arrival)
+            self._time(unit.timestamp, received.arrival)
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Access units a second, by their arrival."""
+        return self._rate(self._last_arrival - self._first_arrival)
+
+    @property
+    def media_frame_rate(self) -> float | None:
+        """Access units a second, by their timestamps."""
+        return self._rate((self._highest - self._lowest) / self._clock_rate)
+
+    @property
+    def keyframe_interval_s(self) -> float | None:
+        """The median from keyframe to keyframe, by their timestamps."""
+        stamps = list(self._keyframe_timestamps)
+        steps = [after - before for before, after in pairwise(stamps)]
+        return median(steps) / self._clock_rate if steps else None
+
+    def _time(self, timestamp: int, arrival: float) -> None:
+        if not self._timed:
+            self._first_arrival = arrival
+            self._lowest = self._highest = timestamp
+        self._timed += 1
+        self._last_arrival = arrival
+        self._lowest = min(self._lowest, timestamp)
+        self._highest = max(self._highest, timestamp)
+
+    def _rate(self, seconds: float) -> float | None:
+        return (self._timed - 1) / seconds if self._timed > 1 and seconds > 0 else None

@@ -1,0 +1,83 @@
+"""Which of the transports that a player offers a track is sent over (RFC 2326, 12.39)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from streamsocket.errors import StreamSocketError
+from streamsocket.rtsp.headers import TransportSpec
+
+LOWEST_CLIENT_PORT = 1024
+"""Below are the ports of system services: no player listens there, but a victim may."""
+
+
+class UnsupportedTransportError(StreamSocketError):
+    """None of the alternatives can be served; the message says why for each."""
+
+
+class ForeignDestinationError(StreamSocketError):
+    """Media was to be sent to somebody who did not ask for it."""
+
+
+def choose_transport(
+    offers: Iterable[TransportSpec], *, client_host: str, channels_in_use: Collection[int]
+) -> TransportSpec:
+    """Take the first offer that can be served, with interleaved channels where it names none.
+
+    `channels_in_use` are those of the connection's other tracks. Raises the two errors above.
+    """
+    objections = []
+    for offer in offers:
+        objection = _objection(offer, channels_in_use)
+        if objection:
+            objections.append(objection)
+            continue
+        if offer.destination and not _same_host(offer.destination, client_host):
+            raise ForeignDestinationError("media is sent to the address that asks for it only")
+        if offer.protocol == "udp":
+            return TransportSpec("udp", client_ports=offer.client_ports)
+        return TransportSpec("tcp", interleaved=offer.interleaved or _free(channels_in_use))
+    raise UnsupportedTransportError("; ".join(objections[:4]) or "RTP over UDP or TCP is spoken")
+
+
+def _objection(offer: TransportSpec, channels_in_use: Collection[int]) -> str | None:
+    """Why an offer cannot be served."""
+    if offer.multicast:
+        return "there is no multicast here"
+    if offer.profile != "AVP":
+        return f"there is no RTP/{offer.profile} here, only RTP/AVP"
+    if offer.mode is not None and "PLAY" not in offer.mode:
+        return "streams can only be played here"
+    if offer.protocol == "udp":
+        if not offer.client_ports:
+            return "UDP needs a client_port"
+        if min(offer.client_ports) < LOWEST_CLIENT_PORT:
+            return f"client_port must be {LOWEST_CLIENT_PORT} or higher"
+        return None
+    if offer.interleaved:
+        rtp, rtcp = offer.interleaved
+        if rtp == rtcp or rtp in channels_in_use or rtcp in channels_in_use:
+            return f"the interleaved channels {rtp}-{rtcp} are taken"
+        return None
+    return None if _free(channels_in_use) else "no interleaved channels are free"
+
+
+def _free(channels_in_use: Collection[int]) -> tuple[int, int] | None:
+    for rtp in range(0, 256, 2):
+        if rtp not in channels_in_use and rtp + 1 not in channels_in_use:
+            return rtp, rtp + 1
+    return None
+
+
+def _same_host(one: str, other: str) -> bool:
+    try:
+        return _address(one) == _address(other)
+    except ValueError:
+        return False  # a name: resolving it would leave the answer to whoever owns it
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text.strip("[]").partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,437 @@
+"""One player's RTSP connection, as the server sees it: bytes in, events out, answers to send.
+
+The rules are those of RFC 2326 with RFC 7826's clarifications, for playing live streams:
+
+    no session ──SETUP──> ready ──PLAY──> playing
+        ^                  │  ^             │ │
+        └────TEARDOWN──────┘  └────PAUSE────┘ │
+        └────TEARDOWN─────────────────────────┘
+
+SETUP adds one track; PLAY, PAUSE and TEARDOWN mean all of them, or one if its URL is named.
+
+A connection has one session at most, so a request that forgets its Session header still means it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from streamsocket.errors import ParseError
+from streamsocket.rtsp.headers import (
+    DEFAULT_SESSION_TIMEOUT_S,
+    RtpInfo,
+    Session,
+    TransportSpec,
+    build_rtp_info,
+    parse_range,
+    parse_transport,
+)
+from streamsocket.rtsp.message import (
+    VERSION,
+    Headers,
+    Interleaved,
+    Message,
+    Parser,
+    Request,
+    Response,
+)
+from streamsocket.rtsp.negotiation import (
+    ForeignDestinationError,
+    UnsupportedTransportError,
+    choose_transport,
+)
+from streamsocket.rtsp.url import StreamUrl, parse_stream_url, without_credentials
+
+METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
+
+MAX_REASON = 200
+
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    451: "Parameter Not Understood",
+    453: "Not Enough Bandwidth",
+    454: "Session Not Found",
+    455: "Method Not Valid in This State",
+    457: "Invalid Range",
+    459: "Aggregate Operation Not Allowed",
+    460: "Only Aggregate Operation Allowed",
+    461: "Unsupported Transport",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "RTSP Version Not Supported",
+    551: "Option Not Supported",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The protocol has answered by itself: send `data`."""
+
+    data: bytes
+    refused: str | None = None
+    """What was refused, as a word to count under; None for a success."""
+    close: bool = False
+    """Nothing more can be understood of this connection: send, then close."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRequested:
+    """Answer with `described`, or refuse."""
+
+    request: Request
+    url: StreamUrl
+
+
+@dataclass(frozen=True, slots=True)
+class SetupRequested:
+    """Prepare to send a track over `transport`; answer with `setup_done`, or refuse."""
+
+    request: Request
+    url: StreamUrl
+    """Its `track` is None where the URL names none, as may be if the stream has only one."""
+    transport: TransportSpec
+    """What was agreed: the client's UDP ports, or the channels in this connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayRequested:
+    """Start to send `tracks`; answer with `playing`, or refuse."""
+
+    request: Request
+    url: StreamUrl
+    tracks: tuple[int, ...]
+    """Those that are playing already go on as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Stop sending `tracks`, until PLAY; answer with `paused`, or refuse."""
+
+    request: Request
+    url: StreamUrl
+    tracks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TeardownRequested:
+    """Give up `tracks` for good; answer with `torn_down`."""
+
+    request: Request
+    url: StreamUrl
+    tracks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InterleavedReceived:
+    """An RTP or RTCP packet from the player on one of its tracks' channels."""
+
+    track: int
+    is_rtcp: bool
+    data: bytes
+
+
+Requested = DescribeRequested | SetupRequested | PlayRequested | PauseRequested | TeardownRequested
+Event = Reply | Requested | InterleavedReceived
+
+
+class _RefusalError(Exception):
+    """A request that is answered with an error status."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        counted_as: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+        self.counted_as = counted_as or _PHRASES[status].lower().replace(" ", "_")
+
+
+@dataclass(slots=True)
+class _Track:
+    url: str
+    """As the player wrote it in SETUP: it looks for the same in RTP-Info."""
+    transport: TransportSpec
+    is_playing: bool = False
+
+
+class ServerProtocol:
+    """The rules of one connection.
+
+    `now` is any clock in seconds that only goes forward, the same at every call.
+    """
+
+    def __init__(
+        self, client_host: str, now: float, *, timeout_s: int = DEFAULT_SESSION_TIMEOUT_S
+    ) -> None:
+        self._client_host = client_host
+        self._timeout_s = timeout_s
+        self._alive_at = now
+        self._parser = Parser()
+        self._broken = False
+        self._session_id: str | None = None
+        self._path = ""
+        self._tracks: dict[int, _Track] = {}
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id, None before the first SETUP and after the last TEARDOWN."""
+        return self._session_id
+
+    def touch(self, now: float) -> None:
+        """Note a sign of life from the player that did not come through `receive`."""
+        self._alive_at = now
+
+    def expired(self, now: float) -> bool:
+        """Whether the player has been silent for longer than the session's timeout."""
+        return now - self._alive_at > self._timeout_s
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> Iterator[Event]:
+        """Take bytes from the player and go through what they ask for, one event at a time.
+
+        Answer a request before asking for the next event: what the next request means can depend
+        on it. After a `Reply` that says `close` there are no more events.
+        """
+        messages = iter(()) if self._broken else self._parser.feed(data)
+        return self._events(messages, now)
+
+    def _events(self, messages: Iterator[Message], now: float) -> Iterator[Event]:
+        try:
+            for message in messages:
+                if isinstance(message, Interleaved):
+                    if event := self._frame(message, now):
+                        yield event
+                elif isinstance(message, Request):
+                    self._alive_at = now
+                    yield self._answer_or_ask(message)
+        except ParseError as error:
+            self._broken = True
+            yield Reply(_response(400, str(error)).serialise(), refused="malformed", close=True)
+
+    # Answers to events.
+
+    def described(self, event: DescribeRequested, sdp: str) -> bytes:
+        """The stream exists, and this is its description."""
+        base = without_credentials(event.request.url).rstrip("/") + "/"
+        headers = {"Content-Base": base, "Content-Type": "application/sdp"}
+        return self._ok(event.request, headers, body=sdp.encode(), with_session=False)
+
+    def setup_done(
+        self,
+        event: SetupRequested,
+        *,
+        track: int,
+        server_ports: tuple[int, int] | None = None,
+        ssrc: int | None = None,
+    ) -> bytes:
+        """The track is ready; over UDP it will come from `server_ports`."""
+        if self._session_id is None:
+            self._session_id = secrets.token_hex(16)
+            self._path = event.url.path
+        transport = replace(event.transport, server_ports=server_ports, ssrc=ssrc)
+        self._tracks[track] = _Track(without_credentials(event.request.url), transport)
+        return self._ok(event.request, {"Transport": transport.serialise()})
+
+    def playing(self, event: PlayRequested, positions: Mapping[int, tuple[int, int]]) -> bytes:
+        """The tracks begin at these positions: sequence number and RTP timestamp of each."""
+        entries = []
+        for index in event.tracks:
+            track = self._tracks[index]
+            track.is_playing = True
+            sequence, timestamp = positions[index]
+            entries.append(RtpInfo(track.url, sequence & 0xFFFF, timestamp & 0xFFFFFFFF))
+        # Whatever range was asked for, what a live stream has is now (RFC 2326, 12.29).
+        headers = {"Range": "npt=now-", "RTP-Info": build_rtp_info(entries)}
+        return self._ok(event.request, headers)
+
+    def paused(self, event: PauseRequested) -> bytes:
+        """Nothing of the tracks is sent any more."""
+        for index in event.tracks:
+            self._tracks[index].is_playing = False
+        return self._ok(event.request)
+
+    def torn_down(self, event: TeardownRequested) -> bytes:
+        """The tracks are given up; with the last of them the session ends."""
+        answer = self._ok(event.request)
+        for index in event.tracks:
+            del self._tracks[index]
+        if not self._tracks:
+            self._session_id = None
+        return answer
+
+    def refuse(self, event: Requested, status: int, message: str) -> bytes:
+        """The request cannot be granted; `message` says why, as players show it to their users."""
+        return _response(status, message, event.request).serialise()
+
+    # Rules.
+
+    def _frame(self, frame: Interleaved, now: float) -> InterleavedReceived | None:
+        for index, track in self._tracks.items():
+            channels = track.transport.interleaved
+            if channels and frame.channel in channels:
+                is_rtcp = frame.channel == channels[1]
+                if is_rtcp:
+                    self._alive_at = now
+                return InterleavedReceived(index, is_rtcp, frame.data)
+        return None  # a straggler of a track that was torn down
+
+    def _answer_or_ask(self, request: Request) -> Event:
+        try:
+            return self._check(request)
+        except _RefusalError as refusal:
+            response = _response(refusal.status, str(refusal), request, refusal.headers)
+            return Reply(response.serialise(), refused=refusal.counted_as)
+
+    def _check(self, request: Request) -> Event:
+        """Everything that all requests have in common, then the method's own rules."""
+        headers = request.headers
+        if request.version != VERSION:
+            raise _RefusalError(505, f"{VERSION} is spoken here")
+        if not re.fullmatch(r"[0-9]{1,10}", headers.get("CSeq") or ""):
+            raise _RefusalError(400, "the CSeq header is missing or no number")
+        required = headers.get_all("Require") + headers.get_all("Proxy-Require")
+        if required:
+            unsupported = {"Unsupported": ", ".join(required)}
+            raise _RefusalError(551, "no options can be required", unsupported)
+        session = headers.get("Session")
+        if session is not None and session.partition(";")[0].strip() != self._session_id:
+            raise _RefusalError(454, "it has expired, or never was on this connection")
+        if request.method == "OPTIONS":
+            return Reply(self._ok(request, {"Public": METHODS}))
+        if request.method in ("GET_PARAMETER", "SET_PARAMETER"):
+            return self._check_parameters(request)
+        checks: dict[str, Callable[[Request, StreamUrl], Event]] = {
+            "DESCRIBE": self._check_describe,
+            "SETUP": self._check_setup,
+            "PLAY": self._check_play,
+            "PAUSE": self._check_pause,
+            "TEARDOWN": self._check_teardown,
+        }
+        check = checks.get(request.method)
+        if check is None:
+            status = 405 if request.method in ("ANNOUNCE", "RECORD") else 501
+            raise _RefusalError(status, f"not {request.method[:40]}", {"Allow": METHODS})
+        try:
+            url = parse_stream_url(request.url)
+        except ParseError as error:
+            raise _RefusalError(400, str(error)) from None
+        return check(request, url)
+
+    def _check_parameters(self, request: Request) -> Reply:
+        """Without a body it keeps the session alive; there are no parameters to get or to set."""
+        if request.body.strip():
+            raise _RefusalError(451, "there are no parameters here")
+        return Reply(self._ok(request))
+
+    def _check_describe(self, request: Request, url: StreamUrl) -> DescribeRequested:
+        accept = request.headers.get("Accept")
+        if accept and not re.search(r"application/(sdp|\*)|\*/\*", accept, re.IGNORECASE):
+            raise _RefusalError(406, "streams are described in application/sdp")
+        return DescribeRequested(request, url)
+
+    def _check_setup(self, request: Request, url: StreamUrl) -> SetupRequested:
+        if self._session_id is not None:
+            self._require_path(url)
+            if url.track is None:
+                raise _RefusalError(459, "a further track is set up by its own URL")
+            if url.track in self._tracks:
+                raise _RefusalError(455, "this track is set up already: tear it down first")
+        in_use = {c for track in self._tracks.values() for c in track.transport.interleaved or ()}
+        try:
+            transport = choose_transport(
+                parse_transport(",".join(request.headers.get_all("Transport"))),
+                client_host=self._client_host,
+                channels_in_use=in_use,
+            )
+        except ParseError as error:
+            raise _RefusalError(400, str(error)) from None
+        except UnsupportedTransportError as error:
+            raise _RefusalError(461, str(error)) from None
+        except ForeignDestinationError as error:
+            raise _RefusalError(403, str(error), counted_as="foreign_destination") from None
+        return SetupRequested(request, url, transport)
+
+    def _check_play(self, request: Request, url: StreamUrl) -> PlayRequested:
+        tracks = self._named_tracks(url)
+        wanted = request.headers.get("Range")
+        if wanted is not None:
+            try:
+                unit = parse_range(wanted).unit
+            except ParseError as error:
+                raise _RefusalError(457, str(error)) from None
+            if unit != "npt":
+                raise _RefusalError(457, f"the stream is live, and has npt rather than {unit}")
+        return PlayRequested(request, url, tracks)
+
+    def _check_pause(self, request: Request, url: StreamUrl) -> PauseRequested | Reply:
+        playing = tuple(n for n in self._named_tracks(url) if self._tracks[n].is_playing)
+        if not playing:
+            return Reply(self._ok(request))
+        return PauseRequested(request, url, playing)
+
+    def _check_teardown(self, request: Request, url: StreamUrl) -> TeardownRequested:
+        return TeardownRequested(request, url, self._named_tracks(url))
+
+    def _named_tracks(self, url: StreamUrl) -> tuple[int, ...]:
+        """The tracks that a URL means: one, or with the stream's own URL all that are set up."""
+        if self._session_id is None:
+            raise _RefusalError(455, "nothing is set up yet")
+        self._require_path(url)
+        if url.track is None:
+            return tuple(self._tracks)
+        if url.track not in self._tracks:
+            raise _RefusalError(455, "this track is not set up")
+        return (url.track,)
+
+    def _require_path(self, url: StreamUrl) -> None:
+        if url.path != self._path:
+            raise _RefusalError(455, f"this connection's session is for '{self._path}'")
+
+    def _ok(
+        self,
+        request: Request,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: bytes = b"",
+        with_session: bool = True,
+    ) -> bytes:
+        fields = dict(headers or {})
+        if with_session and self._session_id is not None:
+            fields["Session"] = Session(self._session_id, self._timeout_s).serialise()
+        response = _response(200, "", request, fields)
+        response.body = body
+        return response.serialise()
+
+
+def _response(
+    status: int,
+    message: str,
+    request: Request | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A response whose reason says what happened: the one part of it that players show."""
+    reason = _PHRASES.get(status, "Refused")
+    if message:
+        printable = "".join(char if char.isprintable() else "?" for char in message)
+        reason = f"{reason}: {printable}"[:MAX_REASON]
+    fields = Headers()
+    cseq = request.headers.get("CSeq") if request else None
+    if cseq is not None:
+        fields.add("CSeq", cseq)
+    fields.add("Server", "StreamSocket")
+    for name, value in (headers or {}).items():
+        fields.add(name, value)
+    return Response(status, reason, fields)

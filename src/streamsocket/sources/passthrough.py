@@ -1,0 +1,149 @@
+"""Tracks that are passed on as they are: a demuxer's packets as access units."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Protocol
+
+import av
+from av.bitstream import BitStreamFilterContext
+from av.packet import Packet
+from av.stream import Stream
+
+from streamsocket.codecs.coded import Coded
+from streamsocket.media import aac, h264
+from streamsocket.media.codec import Aac, Codec, Opus
+
+# A decoder holds back no more than 16 pictures (H.264, A.3.1): as many may lack a decoding time.
+_MAX_REORDER = 16
+
+_ADTS_HEADER, _ADTS_HEADER_WITH_CRC = 7, 9
+
+
+class Feed(Protocol):
+    """Makes one track's access units from a demuxer's packets."""
+
+    codec: Codec
+
+    def take(self, packet: Packet[Stream]) -> list[Coded]:
+        """Take a packet; return the access units that are ready."""
+
+    def flush(self) -> list[Coded]:
+        """What is left at the file's end."""
+
+
+class PassedVideo:
+    """H.264 as it is in the file, with its parameter sets before every keyframe."""
+
+    def __init__(self, stream: Stream, codec: Codec) -> None:
+        self.codec = codec
+        self._to_annexb: BitStreamFilterContext | None = None
+        if (stream.codec_context.extradata or b"")[:1] == b"\x01":
+            self._to_annexb = BitStreamFilterContext("h264_mp4toannexb", stream)
+        self._frame_s = 1 / (stream.average_rate or Fraction(25))
+        self._waiting: list[Coded] = []
+
+    def take(self, packet: Packet[Stream]) -> list[Coded]:
+        """Take a packet; return the pictures whose decoding time is known."""
+        dts_known = packet.dts is not None
+        coded = [unit for part in self._annexb(packet) if (unit := self._coded(part))]
+        if not dts_known and len(self._waiting) < _MAX_REORDER:
+            self._waiting += coded
+            return []
+        return self._with_decoding_times(coded) + coded
+
+    def flush(self) -> list[Coded]:
+        """Pictures whose decoding time never became known."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _annexb(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        if not self._to_annexb:
+            return [packet]
+        try:
+            return list(self._to_annexb.filter(packet))
+        except av.FFmpegError:
+            return []  # a damaged packet; the decoder will say so too
+
+    def _coded(self, packet: Packet[Stream]) -> Coded | None:
+        units = h264.split_annexb(bytes(packet))
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        if not units or ticks is None:
+            return None
+        base = packet.time_base
+        pts = ticks * base
+        dts = pts if packet.dts is None else min(packet.dts * base, pts)
+        duration = packet.duration * base if packet.duration else self._frame_s
+        keyframe = packet.is_keyframe or h264.is_idr(units)
+        return Coded(units, pts, dts, duration, keyframe, packet.is_discard)
+
+    def _with_decoding_times(self, following: list[Coded]) -> list[Coded]:
+        """Pictures that came without decoding time (Matroska has none): evenly before the next."""
+        waiting, self._waiting = self._waiting, []
+        if following:
+            for distance, unit in enumerate(reversed(waiting), start=1):
+                unit.dts = min(unit.pts, following[0].dts - distance * self._frame_s)
+        return waiting
+
+
+class PassedSound:
+    """AAC or Opus as it is in the file, each frame with its exact time.
+
+    Matroska rounds times to milliseconds and MPEG-TS to 90 kHz; frames of sound follow each other
+    without a gap, so their times are those of the frame before plus its length.
+    """
+
+    def __init__(self, stream: Stream, codec: Aac | Opus) -> None:
+        self.codec: Codec = codec
+        self._adts = isinstance(codec, Aac) and not stream.codec_context.extradata
+        self._aac_frame_s: Fraction | None = None
+        if isinstance(codec, Aac):
+            config = aac.parse_audio_specific_config(codec.config)
+            self._aac_frame_s = Fraction(config.frame_length, config.sample_rate)
+        self._expected: Fraction | None = None
+
+    def take(self, packet: Packet[Stream]) -> list[Coded]:
+        """Take a packet; return its frame."""
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        data = bytes(packet)
+        if self._adts:
+            data = _without_adts(data)
+        if ticks is None or not data:
+            return []
+        base = packet.time_base
+        pts = ticks * base
+        if self._expected is not None and abs(pts - self._expected) <= 2 * base:
+            pts = self._expected
+        duration = self._aac_frame_s or opus_duration(data)
+        self._expected = pts + duration
+        if packet.duration and packet.duration * base < duration - 2 * base:
+            # The file cuts the end off its last frame. Players of RTP can't: half of it or more
+            # would sound into the beginning of the next pass.
+            if packet.duration * base < duration / 2:
+                return []
+            duration = packet.duration * base
+        return [Coded([data], pts, pts, duration, discard=packet.is_discard)]
+
+    def flush(self) -> list[Coded]:
+        """Nothing is held back."""
+        return []
+
+
+def opus_duration(packet: bytes) -> Fraction:
+    """How many seconds an Opus packet lasts, from its first bytes (RFC 6716, 3.1)."""
+    configuration, code = packet[0] >> 3, packet[0] & 3
+    if configuration < 12:  # SILK
+        frame_ms = Fraction((10, 20, 40, 60)[configuration & 3])
+    elif configuration < 16:  # hybrid
+        frame_ms = Fraction((10, 20)[configuration & 1])
+    else:  # CELT
+        frame_ms = Fraction(5, 2) * 2 ** (configuration & 3)
+    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 1)[code]
+    return max(frames, 1) * frame_ms / 1000
+
+
+def _without_adts(frame: bytes) -> bytes:
+    """The coded frame without its ADTS header (ISO/IEC 14496-3, 1.A.3.2)."""
+    if len(frame) < _ADTS_HEADER or frame[0] != 0xFF or frame[1] & 0xF0 != 0xF0:
+        return b""
+    return frame[_ADTS_HEADER if frame[1] & 1 else _ADTS_HEADER_WITH_CRC :]

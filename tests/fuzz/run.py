@@ -1,0 +1,72 @@
+"""Fuzz every parser with atheris, one process a target.
+
+    python tests/fuzz/run.py                            every target, 10 s each
+    python tests/fuzz/run.py --seconds 600 rtcp         one of them, for longer
+    python tests/fuzz/run.py rtcp --input crash-1234    once, with what was found
+
+Exits with 1 if a target found something; the input that did it is kept and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import registry
+
+_OVERTIME_S = 60
+
+
+def main() -> int:
+    """Run the targets that the command line names, or all."""
+    parser = argparse.ArgumentParser(description="Fuzz every parser with atheris.")
+    parser.add_argument("names", nargs="*", choices=[*registry.names(), []], metavar="NAME")
+    parser.add_argument("--seconds", type=int, default=10, help="how long each target runs")
+    parser.add_argument("--input", type=Path, help="run one target once, with this file")
+    parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    names = options.names or registry.names()
+    if options.input:
+        for name in names:
+            registry.load(name).fuzz_one(options.input.read_bytes())
+        return 0
+    if options.corpus:
+        _fuzz(names[0], options.seconds, options.corpus)
+    found = [name for name in names if not _run(name, options.seconds)]
+    print(
+        f"{len(names)} targets, {options.seconds} s each: findings in {', '.join(found) or 'none'}"
+    )
+    return 1 if found else 0
+
+
+def _run(name: str, seconds: int) -> bool:
+    """Fuzz a target in a process of its own; whether it found nothing."""
+    print(f"{name} … ", end="", flush=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        for index, seed in enumerate(registry.load(name).SEEDS):
+            (Path(corpus) / f"seed-{index}").write_bytes(seed)
+        command = [sys.executable, __file__, name, f"--seconds={seconds}", f"--corpus={corpus}"]
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=seconds + _OVERTIME_S
+        )
+    print("ok" if result.returncode == 0 else f"FOUND\n{result.stdout}{result.stderr}", flush=True)
+    return result.returncode == 0
+
+
+def _fuzz(name: str, seconds: int, corpus: Path) -> None:
+    """Hand this process over to libFuzzer, which ends it."""
+    import atheris
+
+    with atheris.instrument_imports(include=["streamsocket"]):
+        target = registry.load(name)
+    arguments = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=5", "-verbosity=0"]
+    arguments += ["-rss_limit_mb=1024", f"-artifact_prefix=./{name}-"]
+    atheris.Setup([name, *arguments, str(corpus)], target.fuzz_one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

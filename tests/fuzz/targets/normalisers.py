@@ -1,0 +1,42 @@
+"""Packets of H.264, AAC and Opus, as publishers send them."""
+
+from packets import read_packets
+from targets.depacketizers import SEEDS as SEEDS
+
+from streamsocket.errors import ParseError
+from streamsocket.media.codec import H264, Aac, Opus
+from streamsocket.rtp.builder import build_batch
+from streamsocket.rtp.normalise import normaliser
+from streamsocket.rtp.packet import MAX_PAYLOAD, RtpPacket
+from streamsocket.rtp.payload import depacketizer
+
+_H264 = H264(b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x38\x80")
+
+
+def fuzz_one(data: bytes) -> None:
+    for codec in (_H264, Aac(b"\x11\x90"), Opus()):
+        ingress = normaliser(codec)
+        viewer = depacketizer(codec)
+        sequence = 0
+        for packet in read_packets(data):
+            sequence += 2 if packet.gap else 1
+            received = RtpPacket(
+                96, packet.marker, sequence & 0xFFFF, packet.timestamp, 0, packet.payload
+            )
+            try:
+                passed_on = ingress.push(received, packet.timestamp)
+            except ParseError:
+                continue
+            for part in passed_on:
+                assert part.payloads
+                assert all(0 < len(payload) <= MAX_PAYLOAD for payload in part.payloads)
+                for payload in part.payloads:  # what we pass on is never malformed
+                    viewer.push(payload, part.timestamp, part.marker, gap=False)
+                build_batch(
+                    part.payloads,
+                    timestamp=part.timestamp,
+                    capture_time=0.0,
+                    keyframe=part.keyframe,
+                    marker=part.marker,
+                    complete=part.complete,
+                )

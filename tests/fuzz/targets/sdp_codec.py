@@ -1,0 +1,26 @@
+"""The codec that an SDP's rtpmap and fmtp mean."""
+
+from streamsocket.errors import ParseError
+from streamsocket.media.codec import H264, Aac, Opus
+from streamsocket.rtp.payload import codec_from_sdp, depacketizer, sdp_attributes
+
+_CODECS = [H264(b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x38\x80"), Aac(b"\x11\x90"), Opus(), Opus(1)]
+SEEDS = [" ".join(value or "" for value in sdp_attributes(c, 96)).encode() for c in _CODECS]
+
+
+def fuzz_one(data: bytes) -> None:
+    _, rtpmap, _, fmtp = (data.decode("utf-8", "replace").split(" ", 3) + [""] * 4)[:4]
+    name, rate, channels = (rtpmap.split("/") + [""] * 3)[:3]
+    parameters = dict(text.split("=", 1) for text in fmtp.split(";") if "=" in text)
+    try:
+        codec = codec_from_sdp(
+            name,
+            int(rate) if rate.isdecimal() and len(rate) < 10 else 0,
+            int(channels) if channels.isdecimal() and len(channels) < 10 else None,
+            parameters,
+        )
+    except ParseError:
+        return
+    depacketizer(codec, parameters)
+    rtpmap, _ = sdp_attributes(codec, 96)
+    assert rtpmap.lower().startswith(f"96 {name.lower()}/")
