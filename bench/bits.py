@@ -1,8 +1,9 @@
 """Bits: our encoder against a base64 JPEG a picture, as the tutorials send them, at equal SSIM.
 
-The JPEG's quality is 80, libjpeg's scale. Our encoder, with the settings that sources use, is
-tried at one bit rate after the other until its mean SSIM (luma) meets the JPEG's; between the two
-nearest tries the bits are interpolated.
+Both begin with the same BGR pictures, which is what a camera gives in OpenCV; x264 gets them as
+4:2:0, and SSIM is taken there, of the luma. The JPEG's quality is 80, libjpeg's scale. Our encoder,
+with the settings that sources use, is tried at one bit rate after the other until its mean SSIM
+meets the JPEG's; between the two nearest tries the bits are interpolated.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from unittest import mock
 
 import av
 import cv2
@@ -23,27 +25,30 @@ from av.video.reformatter import VideoReformatter
 from bench.harness import Figure
 from bench.movies import graph
 from bench.rtsp import BenchError
-from streamsocket.codecs.encode import VideoEncoder
+from streamsocket.codecs import encode
+from streamsocket.sources.picture import PictureDrawer
 
 WIDTH, HEIGHT, RATE = 1280, 720, Fraction(30)
 QUALITY = 80
 STEPS = 6
 LOWEST, HIGHEST = 100_000, 30_000_000
-PICTURES = {
-    "test picture": (f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE},format=yuv420p", "superfast", 7),
-    "mandelbrot": (f"mandelbrot=size={WIDTH}x{HEIGHT}:rate={RATE},format=yuv420p", "veryfast", 3.5),
+SUBJECTS: dict[str, tuple[str, float | None]] = {
+    "test picture": ("superfast", 7),
+    "mandelbrot": ("veryfast", 3.5),
+    "testsrc2": ("veryfast", None),
 }
-"""What is drawn, x264's preset (of the test source; of transcoding), how many times fewer bits."""
+"""x264's preset (the `test` source's, or transcoding's), and how many times fewer bits it needs."""
 
 
 def run(quick: bool) -> list[Figure]:
     """Our bits as a share of the JPEGs' bits."""
     count = 45 if quick else 180
     figures = []
-    for name, (drawing, preset, times) in PICTURES.items():
-        source = graph(drawing)
-        originals = [source.vpull() for _ in range(count)]
-        theirs, ssim = jpeg(originals)
+    for name, (preset, times) in SUBJECTS.items():
+        made = drawn(count) if name == "test picture" else filtered(name, count)
+        colours = [reformatted(frame, "bgr24") for frame in made]
+        originals = [reformatted(frame, "yuv420p") for frame in colours]
+        theirs, ssim = jpeg(colours, originals)
         ours = bits_at(ssim, originals, preset)
         seconds = count / float(RATE)
         said = (
@@ -51,24 +56,46 @@ def run(quick: bool) -> list[Figure]:
             f"{theirs / seconds / 1e6:.2f} Mbit/s, SSIM {ssim:.4f}, {count} pictures: "
             f"1/{theirs / ours:.1f}"
         )
-        figures.append(Figure(f"bits, {name}", ours / theirs, "of JPEG's", 1 / times, said))
+        limit = 1 / times if times else None
+        figures.append(Figure(f"bits, {name}", ours / theirs, "of JPEG's", limit, said))
     return figures
 
 
-def jpeg(originals: list[VideoFrame]) -> tuple[int, float]:
+def drawn(count: int) -> list[VideoFrame]:
+    """The `test` source's pictures, with a flash once a second."""
+    drawer = PictureDrawer(WIDTH, HEIGHT)
+    pictures = []
+    for number in range(count):
+        flash = number % RATE == 0
+        plane = drawer.flash() if flash else drawer.draw(number, float(number / RATE))
+        pictures.append(VideoFrame.from_ndarray(plane, format="yuv420p"))
+    return pictures
+
+
+def filtered(name: str, count: int) -> list[VideoFrame]:
+    """Pictures that one of FFmpeg's filters draws."""
+    source = graph(f"{name}=size={WIDTH}x{HEIGHT}:rate={RATE},format=yuv420p")
+    return [source.vpull() for _ in range(count)]
+
+
+def reformatted(frame: VideoFrame, pixels: str) -> VideoFrame:
+    """The picture in another pixel format."""
+    return VideoReformatter().reformat(frame, format=pixels)
+
+
+def jpeg(colours: list[VideoFrame], originals: list[VideoFrame]) -> tuple[int, float]:
     """Bits of all pictures as base64 JPEGs, and their mean SSIM."""
     bits = 0
     decoded = []
-    reformatter = VideoReformatter()
-    for original in originals:
-        rgb = reformatter.reformat(original, format="bgr24").to_ndarray()
-        coded, data = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    for colour in colours:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        coded, data = cv2.imencode(".jpg", colour.to_ndarray(), quality)
         if not coded:
             raise BenchError("OpenCV could not make a JPEG")
         bits += 8 * len(base64.b64encode(data.tobytes()))
         picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         frame = VideoFrame.from_ndarray(picture, format="bgr24")
-        decoded.append(reformatter.reformat(frame, format="yuv420p"))
+        decoded.append(reformatted(frame, "yuv420p"))
     return bits, mean_ssim(originals, decoded)
 
 
@@ -91,7 +118,8 @@ def bits_at(ssim: float, originals: list[VideoFrame], preset: str) -> float:
 
 def encoded(originals: list[VideoFrame], preset: str, bit_rate: int) -> tuple[int, float]:
     """Bits and mean SSIM of our encoder at a bit rate."""
-    encoder = VideoEncoder(WIDTH, HEIGHT, RATE, preset=preset, bit_rate=bit_rate)
+    with mock.patch.object(encode, "bit_rate_for", return_value=bit_rate):
+        encoder = encode.VideoEncoder(WIDTH, HEIGHT, RATE, preset=preset)
     coded = []
     for number, original in enumerate(originals):
         coded += encoder.encode(original, number / RATE)

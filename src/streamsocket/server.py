@@ -25,6 +25,9 @@ from streamsocket.web.runner import HttpServer
 
 _STATUS_INTERVAL_S = 0.5
 
+# A source on a slow disk or a slow machine may take longer; it is then simply not there yet.
+_SOURCES_SECONDS = 10.0
+
 # Sources are asked, made, and killed in turn, which takes eight seconds at the very most.
 _STOP_SECONDS = 10.0
 
@@ -46,13 +49,15 @@ class Server:
         self._sources: dict[str, SourceProcess] = {}
         self._status: ServerStatus | None = None
         self._started = time.time()
+        self._settled = threading.Event()
         self.ended = threading.Event()
         """Set when every source has ended or failed for good, and when the server stops."""
 
     def start(self) -> None:
-        """Listen, and start the sources; returns when the server is ready.
+        """Listen, and start the sources; returns when the server and they are ready.
 
-        Raises `StreamSocketError` if a port is taken or a source cannot be understood.
+        Raises `StreamSocketError` if a port is taken or a source cannot be understood. A source
+        that cannot be opened shows in `failure`; one that takes long is not waited for.
         """
         self._thread.start()
         try:
@@ -62,6 +67,8 @@ class Server:
                 self.settings.host,
                 self.settings.http.port,
             )
+            # Who asks for a stream as soon as the server says it is ready shall get it.
+            self._settled.wait(_SOURCES_SECONDS)
             self._http.start()
         except BaseException:
             self.stop()
@@ -158,6 +165,8 @@ class Server:
             )
         for source in self._sources.values():
             source.start()
+        if not self._sources:
+            self._settled.set()
         self._refresh_status()
 
     async def _close(self) -> None:
@@ -170,6 +179,8 @@ class Server:
     def _source_changed(self, name: str, status: SourceStatus) -> None:
         if status.state == "ended":
             self._hub.remove(name)
+        if all(source.status.state != "starting" for source in self._sources.values()):
+            self._settled.set()
         if all(source.over for source in self._sources.values()):
             self.ended.set()
 

@@ -58,7 +58,7 @@ def _run(name: str, seconds: int) -> bool:
 
 def _fuzz(name: str, seconds: int, corpus: Path) -> None:
     """Hand this process over to libFuzzer, which ends it."""
-    import atheris
+    import atheris  # type: ignore[import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["streamsocket"]):
         target = registry.load(name)

@@ -56,7 +56,7 @@ def probe(
     # A decoding thread must not keep the loop, which takes the times, waiting for the usual 5 ms.
     sys.setswitchinterval(0.0005)
     report = asyncio.run(
-        measure(url, seconds=seconds, transport=transport.value, timeout=timeout, decode=decode)
+        measure(url, seconds=seconds, transport=transport.value, timeout_s=timeout, decode=decode)
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
@@ -71,9 +71,9 @@ def render(report: Report) -> Group:
     return Group(
         Text(),
         _headline(report),
-        Padding(_tracks(report), (1, 0, 1, 1)),
-        Padding(_steps(report), (0, 0, 1, 2)),
-        *(Padding(_finding(sentence), (0, 0, 0, 2)) for sentence in report.findings),
+        Padding(_tracks(report), (1, 0, 1, 1), expand=False),
+        Padding(_steps(report), (0, 0, 1, 2), expand=False),
+        *(Padding(_finding(sentence), (0, 0, 0, 2), expand=False) for sentence in report.findings),
         Text(),
     )
 
@@ -191,18 +191,18 @@ def _steps(report: Report) -> Text:
     """What took how long, and how far sound and picture are apart."""
     times = report.times
     steps = [
-        (name, f"{seconds * 1000:.0f} ms")
+        f"{name} {seconds * 1000:.0f}"
         for name, seconds in (
             ("connected", times.connected_s),
             ("described", times.described_s),
             ("playing", times.playing_s),
-            ("first packet", times.first_packet_s),
+            ("packet", times.first_packet_s),
             ("keyframe", times.first_keyframe_s),
             ("picture", times.first_picture_s),
         )
         if seconds is not None
     ]
-    lines = ["  ".join(f"{name} {value}" for name, value in steps)]
+    lines = ["ms until " + ", ".join(steps)]
     if report.sync:
         sync = report.sync
         lines.append(

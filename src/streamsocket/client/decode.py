@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamsocket.media.access_unit import START_CODE, AccessUnit
 from streamsocket.media.codec import H264, Aac, Codec, Opus
@@ -36,7 +36,9 @@ class Decoder:
         self._time_base = Fraction(1, codec.clock_rate)
         self._is_video = codec.kind == "video"
         self._waits_for_keyframe = self._is_video
-        self._context = av.CodecContext.create(codec.name, "r")
+        context = av.CodecContext.create(codec.name, "r")
+        assert isinstance(context, av.VideoCodecContext | av.AudioCodecContext)
+        self._context = context
         # One thread a frame would hold back as many frames as there are threads.
         self._context.thread_type = "SLICE"
         match codec:
@@ -72,7 +74,7 @@ class Decoder:
         """Go on with the next keyframe, because units in between were left out."""
         self._waits_for_keyframe = self._is_video
 
-    def _decode(self, packet: Packet | None) -> list[Frame]:
+    def _decode(self, packet: Packet[Any] | None) -> list[Frame]:
         try:
             return list(self._context.decode(packet))
         except self._failure:

@@ -114,7 +114,7 @@ def _pace(track: TrackReport, seconds: float) -> Iterator[str]:
             f"A keyframe comes only every {track.keyframe_interval_s:.1f} s: "
             "a new viewer may wait as long for the first picture."
         )
-    # With B-frames the timestamps themselves jump to and fro, and RFC 3550's jitter shows just that.
+    # With B-frames the timestamps themselves jump to and fro, which RFC 3550 takes for jitter.
     if track.jitter_ms is not None and track.jitter_ms > UNEVEN_MS and not track.b_frames:
         yield f"Packets of the {name} come unevenly: their jitter is {track.jitter_ms:.0f} ms."
 
@@ -140,7 +140,7 @@ def _timing(report: Report, played: list[TrackReport]) -> Iterator[str]:
             "The server's sender reports tell no believable time of capture, "
             "so latency cannot be told."
             if report.sender_reports
-            else "No sender report arrived, so latency cannot be told."
+            else "No sender report arrived, so latency cannot be told: watch longer with --seconds."
         )
     if report.sync and not SOUND_EARLY_MS <= report.sync.p50_ms <= SOUND_LATE_MS:
         side = "late" if report.sync.p50_ms > 0 else "early"

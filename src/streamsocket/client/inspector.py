@@ -6,9 +6,11 @@ import queue
 import threading
 from collections import deque
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from streamsocket.client.decode import Decoder
@@ -17,10 +19,6 @@ from streamsocket.client.receiver import Received
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import Codec
 from streamsocket.sources.yardstick import beep_onsets, is_flash
-
-if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
-    from av.video.frame import VideoFrame
 
 MAX_WAITING = 256
 """Access units that wait for the decoder: a join's burst fits, a slow machine is found out."""
@@ -52,7 +50,6 @@ class Inspector:
         self._white: list[int] = []
         self._decoder = Decoder(codec)
         self._listener = _BeepListener(codec.clock_rate, self.beeps)
-        self._is_video = codec.kind == "video"
         self._waiting: queue.Queue[tuple[AccessUnit, bool] | None] = queue.Queue(MAX_WAITING)
         self._left_out = False
         self._thread = threading.Thread(target=self._run, name=f"decode {codec.kind}", daemon=True)
@@ -103,9 +100,9 @@ class Inspector:
             return
         if settled:
             self.ready.add(frame.pts, now)
-        if not self._is_video:
-            self._listener.hear(frame)  # type: ignore[arg-type]
-        elif is_flash(luma(frame)):  # type: ignore[arg-type]
+        if isinstance(frame, AudioFrame):
+            self._listener.hear(frame)
+        elif is_flash(luma(frame)):
             self._white.append(frame.pts)
         else:
             # A flash is one picture long; what stays white is something else.
@@ -161,7 +158,7 @@ def luma(frame: VideoFrame) -> NDArray[np.uint8]:
     if not frame.format.name.startswith(("yuv4", "yuvj4", "nv12")) or "p1" in frame.format.name:
         frame = frame.reformat(format="gray")
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[arg-type]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: frame.height, : frame.width]
 
 
@@ -173,4 +170,4 @@ def mono(frame: AudioFrame) -> NDArray[np.float32]:
     mean = data.mean(axis=0, dtype=np.float32)
     if np.issubdtype(data.dtype, np.integer):
         mean /= np.iinfo(data.dtype).max
-    return mean.astype(np.float32)
+    return np.asarray(mean, np.float32)

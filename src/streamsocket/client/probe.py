@@ -42,7 +42,7 @@ async def probe(
     *,
     seconds: float = 5.0,
     transport: TransportWish = "auto",
-    timeout: float = 10.0,
+    timeout_s: float = 10.0,
     decode: bool = True,
 ) -> Report:
     """Watch a stream for so many seconds from its first packet on, and report.
@@ -52,7 +52,7 @@ async def probe(
     """
     began = monotonic()
     try:
-        async with open_url(url, transport=transport, timeout=timeout) as session:
+        async with open_url(url, transport=transport, timeout_s=timeout_s) as session:
             observation = _Observation(session, began=began, decode=decode)
             report = await observation.run(seconds, transport)
     except ConnectError as error:

@@ -147,7 +147,7 @@ class Report:
     transport: str = "auto"
     """What was asked for: `"auto"`, `"mixed"`, `"udp"`, `"tcp"`."""
     fallback: str | None = None
-    """Why everything came over TCP in the end, although UDP was tried first; null otherwise."""
+    """Why another transport was used than the one tried first, in words; null if it wasn't."""
     decoder: bool = True
     """Whether what arrived was decoded too."""
     sender_reports: int = 0

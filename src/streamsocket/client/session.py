@@ -20,7 +20,8 @@ from streamsocket.media.codec import Codec, Kind
 from streamsocket.rtsp.client import Protocol, RtspClient, TransportRefusedError
 from streamsocket.rtsp.sdp import Media
 
-TransportWish = Literal["auto", "mixed", "udp", "tcp"]
+Wish = Literal["mixed", "udp", "tcp"]
+TransportWish = Literal["auto"] | Wish
 
 UDP_PATIENCE_S = 2.0
 """If nothing has come over UDP that long after PLAY, nothing will."""
@@ -69,38 +70,39 @@ class Milestones:
 
 @asynccontextmanager
 async def open_url(
-    url: str, *, transport: TransportWish = "auto", timeout: float = 10.0
+    url: str, *, transport: TransportWish = "auto", timeout_s: float = 10.0
 ) -> AsyncIterator[Session]:
     """Play a stream, for as long as the context lasts.
 
-    `transport="auto"` asks for the picture over UDP and the sound over TCP, and changes to TCP for
-    both where the server refuses that or nothing comes over UDP within 2 s; `"mixed"`, `"udp"` and
-    `"tcp"` insist. `timeout` is how many seconds a server may take until it plays, and how long
-    it may then be silent.
+    `transport="auto"` asks for the picture over UDP and the sound over TCP (`"mixed"`). Where the
+    server refuses that, or nothing comes over UDP within 2 s, it asks for both over TCP, and where
+    that is refused for both over UDP. The others insist.
+
+    `timeout_s` is how many seconds a server may take until it plays, and how long it may then be
+    silent.
 
     Raises ConnectError, a sentence that says what is wrong and what to do.
     """
     began = monotonic()
-    wish = "mixed" if transport == "auto" else transport
-    session = Session(url, began=began, timeout=timeout)
+    wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
+    session = Session(url, began=began, timeout_s=timeout_s)
     try:
-        fallback = None
-        try:
-            await session._play(wish)
-            if transport == "auto" and not await session._udp_arrives():
-                fallback = (
-                    f"Nothing came over UDP within {UDP_PATIENCE_S:.0f} s (is a firewall in the "
-                    "way?), so everything was asked for over TCP."
+        for wish, following in zip(wishes, [*wishes[1:], None], strict=True):
+            try:
+                await session.play(wish)
+                if following is None or await session.udp_arrives():
+                    break
+                obstacle = (
+                    f"Nothing came over UDP within {UDP_PATIENCE_S:.0f} s: is a firewall in the "
+                    "way?"
                 )
-        except TransportRefusedError as refusal:
-            if transport != "auto":
-                raise
-            fallback = f"{refusal} Everything was asked for over TCP."
-        if fallback:
+            except TransportRefusedError as refusal:
+                if following is None:
+                    raise
+                obstacle = str(refusal)
             await session.close()
-            session = Session(url, began=began, timeout=timeout)
-            session.fallback = fallback
-            await session._play("tcp")
+            session = Session(url, began=began, timeout_s=timeout_s)
+            session.fallback = f"{obstacle} Everything was asked for over {following.upper()}."
         yield session
     finally:
         await session.close()
@@ -113,18 +115,18 @@ class Session:
     Opened by `open_url`.
     """
 
-    def __init__(self, url: str, *, began: float, timeout: float) -> None:
+    def __init__(self, url: str, *, began: float, timeout_s: float) -> None:
         self.tracks: list[SessionTrack] = []
         """What is played: one picture, one sound, or one of them."""
         self.left_alone: list[LeftAlone] = []
         self.fallback: str | None = None
-        """Why everything comes over TCP although UDP was tried first, one sentence."""
+        """Why another transport is used than the one tried first, in words; None if it isn't."""
         self.milestones = Milestones()
         self._began = began
-        self._timeout = timeout
-        self._client = RtspClient(url, timeout=timeout)
-        self._client.on_packet = self._receive
-        self._client.on_lost = self._lost
+        self._timeout_s = timeout_s
+        self._client = RtspClient(
+            url, timeout_s=timeout_s, on_packet=self._receive, on_lost=self._lost
+        )
         self._backlog = Backlog(())
         self._udp_arrived = asyncio.Event()
         self._failure: ConnectError | None = None
@@ -165,7 +167,7 @@ class Session:
         self._stop()
         await self._client.close()
 
-    async def _play(self, wish: Literal["mixed", "udp", "tcp"]) -> None:
+    async def play(self, wish: Wish) -> None:
         """Connect, set every track up and let them play."""
         client = self._client
         await client.connect()
@@ -175,11 +177,12 @@ class Session:
         for media, codec in self._chosen(description.medias):
             over_udp = wish == "udp" or (wish == "mixed" and codec.kind == "video")
             track = len(self.tracks)
-            granted = await client.setup(track, media, "udp" if over_udp else "tcp")
+            protocol: Protocol = "udp" if over_udp else "tcp"
+            await client.setup(track, media, protocol)
             receiver = Receiver(
-                track, codec, media.fmtp, media.payload_type, ordered=granted == "tcp"
+                track, codec, media.fmtp, media.payload_type, ordered=protocol == "tcp"
             )
-            self.tracks.append(SessionTrack(codec.kind, media.frame_rate, granted, receiver))
+            self.tracks.append(SessionTrack(codec.kind, media.frame_rate, protocol, receiver))
         self._backlog = Backlog([track.kind for track in self.tracks])
         await client.play()
         self.milestones.playing_s = self._elapsed()
@@ -197,7 +200,7 @@ class Session:
             kind: Kind = "video" if media.kind == "video" else "audio"
             name = NAMES[kind]
             if media.codec is None:
-                reason = f"The {name} is left alone: {media.unsupported}"
+                reason = f"The {name} cannot be played. {media.unsupported}"
             elif kind in chosen:
                 reason = f"There is more than one {name}; the first is played."
             else:
@@ -209,7 +212,7 @@ class Session:
             raise ConnectError(f"Nothing of {self.url} can be played. {reasons}".rstrip())
         return list(chosen.values())
 
-    async def _udp_arrives(self) -> bool:
+    async def udp_arrives(self) -> bool:
         """Wait for the first datagram, where one is to come at all."""
         if all(track.transport == "tcp" for track in self.tracks):
             return True
@@ -265,9 +268,11 @@ class Session:
                 report = track.receiver.receiver_report(wall, _CNAME)
                 if report:
                     self._client.send_rtcp(index, report)
-        if now - self._last_arrival > self._timeout:
+        if now - self._last_arrival > self._timeout_s:
             self._lost(
-                ConnectError(f"Nothing has come from {self.url} for {self._timeout:g} s any more.")
+                ConnectError(
+                    f"Nothing has come from {self.url} for {self._timeout_s:g} s any more."
+                )
             )
 
     def _elapsed(self) -> float:

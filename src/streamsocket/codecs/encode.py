@@ -27,8 +27,18 @@ _BITS_A_PIXEL = 0.0905
 _MIN_BIT_RATE = 200_000
 
 
+def bit_rate_for(width: int, height: int, rate: Fraction) -> int:
+    """Bits a second that suit pictures of that size and rate."""
+    return max(int(_BITS_A_PIXEL * width * height * rate), _MIN_BIT_RATE)
+
+
+def constant_rate(bit_rate: int) -> dict[str, str]:
+    """Options that keep x264 to a rate: a keyframe is worth a quarter of a second at most."""
+    return {"maxrate": str(bit_rate), "bufsize": str(bit_rate // 4)}
+
+
 class VideoEncoder:
-    """H.264, 8 bits, 4:2:0. With `b_frames=0` every picture comes out as it goes in."""
+    """H.264, 8 bits, 4:2:0, no B-frames: every picture comes out as it goes in."""
 
     def __init__(
         self,
@@ -38,8 +48,6 @@ class VideoEncoder:
         *,
         preset: str = "veryfast",
         keyframe_every_s: float = 2.0,
-        b_frames: int = 0,
-        bit_rate: int | None = None,
     ) -> None:
         """Open the encoder for `rate` pictures a second of `width` x `height` (both even)."""
         context = CodecContext.create("libx264", "w")
@@ -47,20 +55,18 @@ class VideoEncoder:
         context.pix_fmt = "yuv420p"
         context.time_base = Fraction(1, _VIDEO_CLOCK)
         context.framerate = rate
-        bits = bit_rate or max(int(_BITS_A_PIXEL * width * height * rate), _MIN_BIT_RATE)
+        bits = bit_rate_for(width, height, rate)
         context.bit_rate = bits
         context.gop_size = max(1, round(keyframe_every_s * rate))
-        context.max_b_frames = b_frames
         context.flags |= Flags.global_header
         context.options = {
             "preset": preset,
+            "tune": "zerolatency",
             "forced-idr": "1",
-            # Half a second of buffer lets a keyframe be larger than other pictures.
-            "maxrate": str(bits),
-            "bufsize": str(bits // 2),
+            "refs": "2",  # after a flash, the picture before it is still known
+            "sc_threshold": "0",  # keyframes come when they are due, no sooner
+            **constant_rate(bits),
         }
-        if not b_frames:
-            context.options = {**context.options, "tune": "zerolatency"}
         context.open()
         self._context = context
         self._frame_s = 1 / rate
@@ -101,14 +107,14 @@ class AudioEncoder:
     the first sample included: it starts 1024 samples before what was put in first.
     """
 
-    def __init__(self, layout: str = "stereo", bit_rate: int | None = None) -> None:
+    def __init__(self, layout: str = "stereo") -> None:
         """Open the encoder for a channel layout by FFmpeg's names: `"stereo"`, `"5.1"`."""
         context = CodecContext.create("aac", "w")
         context.sample_rate = SAMPLE_RATE
         context.layout = layout
         context.format = "fltp"
         context.time_base = Fraction(1, SAMPLE_RATE)
-        context.bit_rate = bit_rate or 64_000 * context.channels
+        context.bit_rate = 64_000 * context.channels
         context.flags |= Flags.global_header
         context.open()
         self._context = context

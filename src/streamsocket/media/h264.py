@@ -84,22 +84,26 @@ def is_keyframe(units: Iterable[bytes]) -> bool:
 
 def _has_recovery_point(sei: bytes) -> bool:
     """Whether one of the SEI's messages is a recovery point (7.3.2.3.1)."""
+    sei = _unescaped(sei)
     position = 1
-    end = len(sei) - 1  # without the trailing bits
-    while position < end:
-        message = []
-        for _ in ("payloadType", "payloadSize"):
-            number = 0
-            while position < end and sei[position] == 0xFF:
-                number += 0xFF
-                position += 1
-            number += sei[position]
-            position += 1
-            message.append(number)
-        if message[0] == _RECOVERY_POINT:
+    while position < len(sei) - 1:  # the last byte has the trailing bits
+        kind, position = _read_sei_number(sei, position)
+        size, position = _read_sei_number(sei, position)
+        if kind == _RECOVERY_POINT and size:
             return True
-        position += message[1]
+        position += size
     return False
+
+
+def _read_sei_number(sei: bytes, position: int) -> tuple[int, int]:
+    """A number in bytes that are added up to the first that isn't 255, and where it ends."""
+    number = 0
+    while position < len(sei):
+        number += sei[position]
+        position += 1
+        if sei[position - 1] != 0xFF:
+            break
+    return number, position
 
 
 def starts_picture(slice_unit: bytes | memoryview) -> bool:
@@ -146,6 +150,11 @@ def parse_avcc(extradata: bytes) -> AvcConfiguration:
     return AvcConfiguration(sps, pps, length_size)
 
 
+def _unescaped(data: bytes) -> bytes:
+    """Without emulation prevention: 00 00 03 stands for 00 00 (7.3.1)."""
+    return data.replace(b"\x00\x00\x03", b"\x00\x00")
+
+
 def _first_unit(record: bytes, position: int, count_mask: int) -> tuple[bytes, int]:
     """The first of an avcC record's list of NAL units, and where the list ends."""
     if position >= len(record) or not (count := record[position] & count_mask):
@@ -171,8 +180,7 @@ def parse_sps(sps: bytes) -> SequenceParameters:
             f"A sequence parameter set of {len(sps)} bytes is longer than any real one."
         )
     profile_idc, constraint_flags, level_idc = sps[1:4]
-    # Emulation prevention: 00 00 03 stands for 00 00 (7.3.1).
-    bits = BitReader(sps[4:].replace(b"\x00\x00\x03", b"\x00\x00"))
+    bits = BitReader(_unescaped(sps[4:]))
 
     bits.unsigned()  # seq_parameter_set_id
     chroma_format = _read_chroma(bits) if profile_idc in _PROFILES_WITH_CHROMA else 1

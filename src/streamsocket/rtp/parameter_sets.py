@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from streamsocket.errors import ParseError
 from streamsocket.media import h264
 from streamsocket.media.bits import BitReader
@@ -24,7 +26,8 @@ class ParameterSets:
         self._sets: dict[tuple[int, int], bytes] = {}
         for unit in (codec.sps, codec.pps):
             if unit:
-                self.learn(unit)
+                with contextlib.suppress(ParseError):  # then the stream must bring better ones
+                    self.learn(unit)
 
     def learn(self, unit: bytes) -> None:
         """Take in an SPS or a PPS. Raises ParseError for one whose id can't be."""

@@ -136,10 +136,19 @@ def _h264_from(fmtp: Mapping[str, str]) -> H264:
         except (binascii.Error, ValueError):
             continue  # cameras cut them off; the stream repeats them
         if unit and nal.nal_type(unit) == nal.SPS:
-            sps = sps or unit
+            sps = sps or _sound(unit)
         elif unit and nal.nal_type(unit) == nal.PPS:
             pps = pps or unit
     return H264(sps, pps)
+
+
+def _sound(sps: bytes) -> bytes:
+    """The sequence parameter set, or nothing if it is cut off too."""
+    try:
+        nal.parse_sps(sps)
+    except ParseError:
+        return b""
+    return sps
 
 
 def _aac_from(fmtp: Mapping[str, str]) -> Aac:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
 
 from streamsocket.errors import ParseError
 from streamsocket.rtsp import sdp
@@ -266,11 +265,10 @@ class ClientProtocol:
         return self._send(pending)
 
     def _redirected(self, pending: _Pending, response: Response) -> Event:
-        location = urljoin(self.server.url, response.headers.get("Location", ""))
         if self._redirects >= MAX_REDIRECTS:
             sentence = f"{self._address} leads from one address to the next without end."
             return Refused(pending.request.method, response, sentence)
-        target = parse_server_url(location)
+        target = parse_server_url(response.headers.get("Location", ""))
         if target.user is None and (target.host, target.port) == (
             self.server.host,
             self.server.port,

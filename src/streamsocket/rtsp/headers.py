@@ -19,6 +19,7 @@ _BETWEEN_COMMAS = re.compile(r'(?:[^,"]|"[^"]*(?:"|$))+')
 _BETWEEN_SEMICOLONS = re.compile(r'(?:[^;"]|"[^"]*(?:"|$))+')
 _PAIR = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _HEX32 = re.compile(r"(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
+_HOST = re.compile(r"[0-9A-Za-z.:%_\[\]-]+")
 _NPT_SECONDS = re.compile(r"([0-9]{1,12})(\.[0-9]*)?")
 _NPT_CLOCK = re.compile(r"([0-9]{1,8}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]*)?)")
 _RTP_INFO_FIELD = re.compile(r";\s*(seq|rtptime)\s*=\s*([0-9]{1,10})", re.IGNORECASE)
@@ -130,7 +131,7 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
     values: dict[str, str] = {}
     for parameter in parameters:
         key, _, parameter_value = parameter.partition("=")
-        values.setdefault(key.strip().lower(), parameter_value.strip().strip('"'))
+        values.setdefault(key.strip().lower(), parameter_value.replace('"', "").strip())
     ssrc = _HEX32.fullmatch(values.get("ssrc", ""))
     return TransportSpec(
         protocol="tcp" if lower == "TCP" else "udp",
@@ -139,11 +140,16 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
         client_ports=_parse_pair(values, "client_port", 65_535),
         server_ports=_parse_pair(values, "server_port", 65_535),
         interleaved=_parse_pair(values, "interleaved", 255),
-        destination=values.get("destination") or None,
-        source=values.get("source") or None,
+        destination=_parse_host(values, "destination"),
+        source=_parse_host(values, "source"),
         ssrc=int(ssrc[1], 16) if ssrc else None,  # cameras write all sorts of things here
         mode=values["mode"].upper() if values.get("mode") else None,
     )
+
+
+def _parse_host(values: dict[str, str], key: str) -> str | None:
+    value = values.get(key, "")
+    return value if _HOST.fullmatch(value) else None
 
 
 def _parse_pair(values: dict[str, str], key: str, highest: int) -> tuple[int, int] | None:

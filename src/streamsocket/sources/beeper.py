@@ -1,4 +1,8 @@
-"""The sound of the test pattern: silence, and a beep at every full second."""
+"""When the test pattern flashes, and its sound: silence, and a beep with every flash.
+
+Flashes come in the middle of every second of the source's own time, so that none is a keyframe
+(those come every two seconds), or lies on the seam of a file that loops.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +15,41 @@ from av.audio.frame import AudioFrame
 from streamsocket.codecs.encode import AAC_FRAME, SAMPLE_RATE
 from streamsocket.sources import yardstick
 
+FLASH_PHASE_S = Fraction(1, 2)
+"""How long after a full second of the source's time the flash comes."""
+
 
 def flash_number(second: int, rate: Fraction) -> int:
-    """The number of the picture that is white for that second: the first not before it."""
-    return ceil(second * rate)
+    """The number of the picture that is white in that second."""
+    return ceil((second + FLASH_PHASE_S) * rate)
 
 
 def is_flash_number(frame_number: int, rate: Fraction) -> bool:
     """Whether the picture of that number is white."""
-    return frame_number == flash_number(floor(frame_number / rate), rate)
+    second = floor(frame_number / rate)
+    return frame_number in (flash_number(second - 1, rate), flash_number(second, rate))
 
 
 class Beeper:
-    """Makes the samples of the sound, 1024 at a time, for pictures at a rate."""
+    """Makes the sound that goes with pictures at a rate, frame by frame."""
 
     def __init__(self, rate: Fraction, layout: str = "stereo") -> None:
         """A beep begins with the first sample of every white picture's time."""
         self._rate = rate
         self._layout = layout
         self._beep = yardstick.beep(SAMPLE_RATE)
-        self._next_sample = 0
+        self.next_sample = 0
+        """The number of the sample that comes next, at 48 kHz."""
 
-    @property
-    def position(self) -> Fraction:
-        """The time of the next sample in seconds."""
-        return Fraction(self._next_sample, SAMPLE_RATE)
-
-    def next_frame(self) -> AudioFrame:
-        """The next 1024 samples, the same on all channels, planar floats."""
-        start = self._next_sample
-        self._next_sample += AAC_FRAME
-        samples = np.zeros(AAC_FRAME, np.float32)
+    def next_frame(self, size: int = AAC_FRAME) -> AudioFrame:
+        """The next samples, the same on all channels, planar floats."""
+        start = self.next_sample
+        self.next_sample += size
+        samples = np.zeros(size, np.float32)
         second = start // SAMPLE_RATE
         for number in (second - 1, second, second + 1):
             onset = round(flash_number(number, self._rate) / self._rate * SAMPLE_RATE) - start
-            begin, end = max(0, onset), min(AAC_FRAME, onset + len(self._beep))
+            begin, end = max(0, onset), min(size, onset + len(self._beep))
             if begin < end:
                 samples[begin:end] = self._beep[begin - onset : end - onset]
         channels = {"mono": 1, "stereo": 2, "5.1": 6}[self._layout]

@@ -47,7 +47,10 @@ class PictureDrawer:
         self._draw_background(capture_time)
         self._draw_ball(capture_time)
         self._draw_text(frame_number, capture_time)
-        yardstick.draw_code(self._planes[0], frame_number, capture_time)
+        luma, u, v = self._planes
+        yardstick.draw_code(luma, frame_number, capture_time)
+        for plane in (u, v):
+            plane[-(yardstick.code_height(self._height) // 2) :] = _NEUTRAL
         return self._memory.reshape(-1, self._width)
 
     def flash(self) -> Plane:
@@ -114,7 +117,7 @@ def _planes(memory: Plane, width: int, height: int) -> tuple[Plane, Plane, Plane
 def _background(width: int, height: int) -> tuple[Plane, Plane, Plane]:
     """Soft waves of colour with a fine grain, so that motion is seen and costs bits."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / 64
-    grain = np.random.default_rng(1).integers(-8, 9, (height, width))
+    grain = np.random.default_rng(1).integers(-4, 5, (height, width))
     luma = 110 + 35 * np.sin(x) + 35 * np.sin(y + np.sin(x / 2)) + grain
     half_y, half_x = y[::2, ::2], x[::2, ::2]
     u = _NEUTRAL + 50 * np.sin(half_x / 2 + half_y / 3)

@@ -124,7 +124,7 @@ def _plan_track(stream: VideoStream | AudioStream, packet: Packet[Stream]) -> Tr
 
 
 def _plan_video(stream: VideoStream, packet: Packet[Stream]) -> TrackPlan:
-    name = stream.codec_context.name
+    name = stream.codec_context.codec.canonical_name
     transcoded = "it is transcoded to H.264"
     rotation = _rotation(stream, packet)
     if name != "h264":
@@ -141,14 +141,14 @@ def _plan_video(stream: VideoStream, packet: Packet[Stream]) -> TrackPlan:
 
 
 def _plan_audio(stream: AudioStream, packet: Packet[Stream]) -> TrackPlan:
-    name = stream.codec_context.name
+    name = stream.codec_context.codec.canonical_name
     transcoded = "it is transcoded to AAC"
     codec: Codec | None = None
     reason = f"The sound is {name}, which is not passed on: {transcoded}."
     if name == "aac":
         codec = _aac_codec(stream.codec_context.extradata or b"", packet)
         reason = f"The sound is AAC of a kind that RTP players don't know: {transcoded}."
-    elif name in ("opus", "libopus"):
+    elif name == "opus":
         channels = stream.codec_context.channels
         codec = Opus(channels) if channels <= 2 else None
         reason = f"The sound is Opus with {channels} channels, where RTP has two: {transcoded}."

@@ -24,6 +24,8 @@ _RECEIVES_A_WAKEUP = 16
 
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 30.0
+_MAX_MESSAGE = 1000
+
 # A source that ran for so long before it crashed is started again as if it were the first time.
 _HEALTHY_AFTER_S = 60.0
 
@@ -174,7 +176,8 @@ class SourceProcess:
             case link.Tracks(tracks, makes_keyframes):
                 self._go_live(tracks, self._request_keyframe if makes_keyframes else None)
             case link.Note(text):
-                self._set(message=text)
+                notes = [self.status.message, text] if self.status.message else [text]
+                self._set(message=" ".join(notes)[:_MAX_MESSAGE])
             case link.Progress(position_s, duration_s, loops):
                 self._set(position_s=position_s, duration_s=duration_s, loops=loops)
             case link.Ended():

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import count
 from math import ceil
 
 from av.video.frame import VideoFrame
 
-from streamsocket.codecs.encode import AudioEncoder, VideoEncoder
+from streamsocket.codecs.coded import Coded
+from streamsocket.codecs.encode import SAMPLE_RATE, AudioEncoder, VideoEncoder
 from streamsocket.media.codec import Track
-from streamsocket.sources import link
-from streamsocket.sources.beeper import Beeper, is_flash_number
-from streamsocket.sources.link import TrackBatch
+from streamsocket.sources.beeper import FLASH_PHASE_S, Beeper, is_flash_number
+from streamsocket.sources.link import Note, TrackBatch, Tracks
 from streamsocket.sources.outlet import Outlet
 from streamsocket.sources.pacer import Pacer
 from streamsocket.sources.packing import Packer
@@ -32,37 +31,96 @@ _SOUND_AHEAD_S = Fraction(1, 8)
 _LONGEST_STEP_S = Fraction(1, 25)
 
 _KEYFRAMES_APART_S = 0.5
-_PROGRESS_EVERY_S = 1
-_SLOW_AFTER = 10
+
+# So many pictures skipped are worth a word.
+_MANY_SKIPPED = 10
 
 
 def run_test_pattern(spec: TestSpec, outlet: Outlet) -> None:
-    """Stream the test pattern until `StoppedError`."""
-    picture = _Pictures(spec)
-    sound = _Sound(spec.rate)
-    outlet.event(
-        link.Tracks(
-            (Track(picture.codec, spec.rate), Track(sound.codec)),
-            makes_keyframes=True,
-        )
-    )
-    pacer = Pacer(outlet, float(START_S), delay_s=0.0, at=_next_full_second())
+    """Stream the test pattern for ever, that is until `StoppedError`."""
+    pictures, sound = _Pictures(spec), _Sound(spec.rate)
+    tracks = Track(pictures.codec, spec.rate), Track(sound.codec)
+    outlet.event(Tracks(tracks, makes_keyframes=True))
+    pacer = Pacer(outlet, float(START_S), delay_s=0.0, at=_next_beginning())
     steps = ceil(1 / spec.rate / _LONGEST_STEP_S)
     step_s = 1 / spec.rate / steps
     skipped = 0
     for number in count():
-        begin = number / spec.rate
         for step in range(steps):
-            now = begin + step * step_s
-            pacer.wait(float(START_S + now))
-            batches = sound.until(now, now + step_s / 2)
-            if step == 0:
-                if pacer.late_s(float(START_S + now)) > 1 / spec.rate:
-                    skipped += 1
-                    if skipped == _SLOW_AFTER:
-                        outlet.event(link.Note("This machine is too slow for all the pictures."))
-                else:
-                    keyframe = outlet.keyframe_wanted()
-                    batches += picture.make(number, pacer, keyframe)
+            pts = START_S + number / spec.rate + step * step_s
+            pacer.wait(float(pts))
+            batches = sound.until(pts, pts + step_s / 2)
+            if step == 0 and pacer.late_s(float(pts)) < 1 / spec.rate:
+                capture_time = pacer.capture_time(float(pts))
+                batches += pictures.make(number, pts, capture_time, outlet.keyframe_wanted())
+            elif step == 0:
+                skipped += 1
+                if skipped == _MANY_SKIPPED:
+                    outlet.event(Note(f"This machine is too slow for '{spec.text}': it skips."))
             if batches:
                 pacer.send(batches)
+
+
+def _next_beginning() -> float:
+    """When to begin for flashes at the wall clock's full seconds, by `time.monotonic()`."""
+    wall_clock = time.time() + float(FLASH_PHASE_S)
+    return time.monotonic() + ceil(wall_clock) - wall_clock
+
+
+class _Pictures:
+    """Draws and encodes."""
+
+    def __init__(self, spec: TestSpec) -> None:
+        self._rate = spec.rate
+        self._drawer = PictureDrawer(spec.width, spec.height, time.localtime().tm_gmtoff)
+        self._encoder = VideoEncoder(spec.width, spec.height, spec.rate, preset="superfast")
+        self._packer = Packer(self._encoder.codec)
+        self._keyframe_pts = START_S
+        self._keyframe_due = False
+        self.codec = self._encoder.codec
+
+    def make(
+        self, number: int, pts: Fraction, capture_time: float, keyframe_wanted: bool
+    ) -> list[TrackBatch]:
+        """The picture of that number. A keyframe that is wanted comes at most twice a second."""
+        self._keyframe_due = self._keyframe_due or keyframe_wanted
+        keyframe = self._keyframe_due and pts - self._keyframe_pts >= _KEYFRAMES_APART_S
+        if is_flash_number(number, self._rate):
+            drawn = self._drawer.flash()
+        else:
+            drawn = self._drawer.draw(number, capture_time)
+        frame = VideoFrame.from_ndarray(drawn, "yuv420p")
+        made = self._encoder.encode(frame, pts, keyframe=keyframe)
+        if any(coded.keyframe for coded in made):
+            self._keyframe_pts, self._keyframe_due = pts, False
+        return _packed(_VIDEO, self._packer, made)
+
+
+class _Sound:
+    """Encodes the beeps a little ahead of their time."""
+
+    def __init__(self, rate: Fraction) -> None:
+        self._beeper = Beeper(rate)
+        self._encoder = AudioEncoder()
+        self._packer = Packer(self._encoder.codec)
+        self._ready: deque[Coded] = deque()
+        self.codec = self._encoder.codec
+
+    def until(self, now: Fraction, due: Fraction) -> list[TrackBatch]:
+        """What has begun by `now` and ends by `due`, times of the source's time line."""
+        while self._beeper.next_sample < (now - START_S + _SOUND_AHEAD_S) * SAMPLE_RATE:
+            self._ready += self._encoder.encode(self._beeper.next_frame())
+        taken = []
+        while self._ready:
+            first = self._ready[0]
+            if START_S + first.pts > now or START_S + first.pts + first.duration > due:
+                break
+            taken.append(self._ready.popleft())
+        return _packed(_AUDIO, self._packer, taken, START_S)
+
+
+def _packed(
+    track: int, packer: Packer, made: list[Coded], offset: Fraction = Fraction(0)
+) -> list[TrackBatch]:
+    batches = (packer.pack(coded, coded.pts + offset) for coded in made)
+    return [TrackBatch(track, batch) for batch in batches if batch]

@@ -8,7 +8,7 @@ from streamsocket.media.codec import H264, Aac, Opus
 from streamsocket.rtp.h264 import MAX_ACCESS_UNIT
 from streamsocket.rtp.payload import depacketizer, packetizer
 
-_H264 = H264(b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x38\x80")
+_H264 = H264(bytes.fromhex("6742c01fda01e0089f961000000300100000030320f1832a"), b"\x68\xce\x38\x80")
 _AAC = Aac(b"\x11\x90")
 
 

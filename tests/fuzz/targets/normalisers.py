@@ -1,7 +1,6 @@
 """Packets of H.264, AAC and Opus, as publishers send them."""
 
 from packets import read_packets
-from targets.depacketizers import SEEDS as SEEDS
 
 from streamsocket.errors import ParseError
 from streamsocket.media.codec import H264, Aac, Opus
@@ -9,8 +8,9 @@ from streamsocket.rtp.builder import build_batch
 from streamsocket.rtp.normalise import normaliser
 from streamsocket.rtp.packet import MAX_PAYLOAD, RtpPacket
 from streamsocket.rtp.payload import depacketizer
+from targets.depacketizers import SEEDS as SEEDS
 
-_H264 = H264(b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x38\x80")
+_H264 = H264(bytes.fromhex("6742c01fda01e0089f961000000300100000030320f1832a"), b"\x68\xce\x38\x80")
 
 
 def fuzz_one(data: bytes) -> None:

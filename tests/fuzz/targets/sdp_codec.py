@@ -1,10 +1,15 @@
 """The codec that an SDP's rtpmap and fmtp mean."""
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import H264, Aac, Opus
+from streamsocket.media.codec import H264, Aac, Codec, Opus
 from streamsocket.rtp.payload import codec_from_sdp, depacketizer, sdp_attributes
 
-_CODECS = [H264(b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x38\x80"), Aac(b"\x11\x90"), Opus(), Opus(1)]
+_CODECS: list[Codec] = [
+    H264(bytes.fromhex("6742c01fda01e0089f961000000300100000030320f1832a"), b"\x68\xce\x38\x80"),
+    Aac(b"\x11\x90"),
+    Opus(),
+    Opus(1),
+]
 SEEDS = [" ".join(value or "" for value in sdp_attributes(c, 96)).encode() for c in _CODECS]
 
 

@@ -1,0 +1,189 @@
+"""Real players, run without a screen, and what they say that they have played."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Protocol = Literal["udp", "tcp"]
+
+START_S = 15.0
+"""How long a player may take on top of what it plays."""
+
+_NOBODY = 65534
+
+
+@dataclass
+class Played:
+    """What a player has shown and sounded."""
+
+    picture_times_s: list[float] = field(default_factory=list)
+    """When each picture was to be shown, where the player tells."""
+    pictures: int = 0
+    sound_s: float = 0.0
+    complaints: str = ""
+    """What the player wrote to stderr."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Pictures a second, once the player has caught up with live (2 s)."""
+        begin = self.picture_times_s[0] + 2
+        times = [time for time in self.picture_times_s if time >= begin]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+
+def ffmpeg(url: str, protocol: Protocol, seconds: float) -> Played:
+    """FFmpeg, which decodes both tracks and writes down every frame."""
+    # -timeout is FFmpeg's socket timeout, in microseconds.
+    done = _run(
+        ["ffprobe", "-v", "warning", "-rtsp_transport", protocol, "-timeout", "5000000"]
+        + ["-read_intervals", f"%+{seconds}", "-show_frames", "-of", "json"]
+        + ["-show_entries", "frame=media_type,best_effort_timestamp_time,nb_samples,sample_rate"]
+        + ["-show_entries", "stream=codec_name", url],
+        seconds,
+    )
+    said = json.loads(done.stdout)
+    played = Played(complaints=done.stderr)
+    for frame in said["frames"]:
+        if frame["media_type"] == "video":
+            played.pictures += 1
+            if "best_effort_timestamp_time" in frame:
+                played.picture_times_s.append(float(frame["best_effort_timestamp_time"]))
+        elif frame["media_type"] == "audio":
+            played.sound_s += int(frame["nb_samples"]) / 48_000
+    return played
+
+
+def ffmpeg_record(url: str, protocol: Protocol, seconds: float, path: Path) -> str:
+    """FFmpeg, which writes what comes to a file as it is; returns its complaints."""
+    done = _run(
+        ["ffmpeg", "-v", "warning", "-y", "-rtsp_transport", protocol, "-timeout", "5000000"]
+        + ["-i", url, "-t", str(seconds), "-c", "copy", str(path)],
+        seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+_GST_FRAME = re.compile(
+    r"(?P<sink>picture|sound): last-message = chain .*?pts: (?P<pts>[0-9:.]+|none)"
+    r", duration: (?P<duration>[0-9:.]+|none)"
+)
+
+
+def gstreamer(url: str, protocol: Protocol, seconds: float) -> Played:
+    """GStreamer: whatever it puts together by itself for the URL, in step with the clock."""
+    scheme = {"udp": "rtspu", "tcp": "rtspt"}[protocol]
+    sink = "fakesink silent=false sync=true"
+    done = _run(
+        # 2 s of latency are rtspsrc's default.
+        ["timeout", "--signal=INT", "--kill-after=5", str(seconds + 2), "gst-launch-1.0", "-v"]
+        + f"uridecodebin name=d uri={url.replace('rtsp', scheme, 1)}".split()
+        + f"d. ! video/x-raw ! queue ! {sink} name=picture".split()
+        + f"d. ! audio/x-raw ! queue ! {sink} name=sound".split(),
+        seconds,
+    )
+    played = Played(complaints=done.stderr)
+    for frame in _GST_FRAME.finditer(done.stdout):
+        if frame["sink"] == "sound":
+            played.sound_s += _gst_seconds(frame["duration"])
+        else:
+            played.pictures += 1
+            played.picture_times_s.append(_gst_seconds(frame["pts"]))
+    return played
+
+
+def _gst_seconds(text: str) -> float:
+    hours, minutes, seconds = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def vlc(url: str, protocol: Protocol, seconds: float, folder: Path) -> Played:
+    """VLC: every picture it shows becomes a file in `folder`, and so does its sound."""
+    folder.mkdir()
+    environment = {**os.environ, "HOME": str(folder)}
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # VLC refuses to run as root
+        as_user = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+        shutil.chown(folder, _NOBODY, _NOBODY)
+    sound = folder / "sound.wav"
+    done = _run(
+        [*as_user, "cvlc", "--intf", "dummy", "--no-color", "--no-osd"]
+        + [*(["--rtsp-tcp"] if protocol == "tcp" else []), "--network-caching=300"]
+        + ["--vout", "dummy", "--video-filter", "scene", "--scene-ratio", "1"]
+        + ["--scene-format", "jpg", "--scene-path", str(folder), "--scene-prefix", "picture"]
+        + ["--aout", "afile", "--audiofile-file", str(sound)]
+        + ["--run-time", str(seconds), url, "vlc://quit"],
+        seconds,
+        environment,
+    )
+    played = Played(complaints=done.stderr, pictures=len(list(folder.glob("picture*.jpg"))))
+    if sound.exists():
+        # The header's length is only right if VLC came to the end: count bytes instead.
+        with wave.open(str(sound)) as header:
+            bytes_a_second = (
+                header.getframerate() * header.getnchannels() * header.getsampwidth()
+            )
+        played.sound_s = (sound.stat().st_size - 44) / bytes_a_second
+    return played
+
+
+_OPENCV = """
+import json, sys, cv2
+capture = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG)
+times, shape = [], None
+while capture.isOpened() and (not times or times[-1] - times[0] < float(sys.argv[2])):
+    got, picture = capture.read()
+    if not got:
+        break
+    shape = picture.shape
+    times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+print(json.dumps([times, shape]))
+"""
+
+
+def opencv(url: str, protocol: Protocol, seconds: float) -> Played:
+    """`cv2.VideoCapture`, which has no sound."""
+    done = _run(
+        [sys.executable, "-c", _OPENCV, url, str(seconds)],
+        seconds,
+        {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": f"rtsp_transport;{protocol}"},
+    )
+    times, shape = json.loads(done.stdout)
+    assert shape[2] == 3, shape
+    return Played(picture_times_s=times, pictures=len(times), complaints=done.stderr)
+
+
+def probe(url: str, transport: str, seconds: float) -> dict[str, Any]:
+    """Our own `streamsocket probe`."""
+    done = _run(
+        [sys.executable, "-c", "from streamsocket.cli.main import main; main()", "probe", url]
+        + ["--json", "--transport", transport, "--seconds", str(seconds)],
+        seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def _run(
+    command: Sequence[str], seconds: float, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds + START_S,
+        env=environment,
+    )
