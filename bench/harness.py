@@ -214,7 +214,8 @@ def describe(totals: Totals) -> str:
     return (
         f"{totals.viewers} viewers, {totals.packets} packets ({totals.fewest}–{totals.most} each), "
         f"{totals.lost} lost ({totals.dropped} at the viewers' sockets), "
-        f"{totals.reordered} reordered, {totals.closed} closed"
+        f"{totals.reordered} reordered, {totals.closed} closed; "
+        f"viewers read at least every {totals.away_s * 1000:.0f} ms"
     )
 
 

@@ -74,6 +74,9 @@ class Totals:
     """Viewers whose connection the server closed."""
     cpu_s: float
     """CPU time that the crowd itself has used."""
+    away_s: float
+    """The longest time between two rounds of reading: with a loss at the viewers' own sockets it
+    tells a crowd that got no CPU from a server that sends too much at once."""
 
 
 class Receiver:
@@ -154,6 +157,8 @@ class Gathering:
         self._viewers: dict[int, Viewer] = {}
         self._next_id = 0
         self._closed = 0
+        self._read_at = math.inf
+        self._away_s = 0.0
         self._ready: dict[int, tuple[Any, ...]] = {}
         """What to call, with what, when a file descriptor is readable."""
         self._buffer = bytearray(512 * 1024)
@@ -233,6 +238,7 @@ class Gathering:
             dropped=self._dropped(),
             closed=self._closed,
             cpu_s=usage.ru_utime + usage.ru_stime,
+            away_s=self._away_s,
         )
 
     def _attend(self, viewer: Viewer) -> None:
@@ -257,7 +263,12 @@ class Gathering:
     def _turn(self, timeout: float) -> bool:
         """Read whatever came; True if a command did."""
         command = False
-        for descriptor, _ in self._epoll.poll(timeout):
+        ready = self._epoll.poll(timeout)
+        now = time.monotonic()
+        if self._viewers:
+            self._away_s = max(self._away_s, now - self._read_at)
+        self._read_at = now
+        for descriptor, _ in ready:
             call = self._ready.get(descriptor)
             if call is None:
                 command = True

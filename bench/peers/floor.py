@@ -78,15 +78,13 @@ def packets(sizes: list[int], payload_type: int, sequence: int, timestamp: int) 
 
 
 def send(listeners: list[Listener], tracks: list[list[bytes]], udp: socket.socket) -> None:
-    """Hand what is due, track by track, to every viewer."""
+    """Hand what is due, track by track, to every viewer; over UDP sound goes first."""
     if listeners[0].addresses:
-        bursts = []
-        for track, burst in enumerate(tracks):
+        for track, burst in reversed(list(enumerate(tracks))):
+            joined = b"".join(burst)
             segment = [(SOL_UDP, UDP_SEGMENT, struct.pack("H", len(burst[0])))]
-            bursts.append((track, [b"".join(burst)], segment))
-        for listener in listeners:
-            for track, buffers, segment in bursts:
-                udp.sendmsg(buffers, segment, 0, listener.addresses[track])
+            for listener in listeners:
+                udp.sendmsg([joined], segment, 0, listener.addresses[track])
         return
     framed = b"".join(
         struct.pack(">cBH", b"$", 2 * track, len(packet)) + packet

@@ -48,6 +48,9 @@ class StreamStatus:
     """Packets that slow viewers were too late for, all viewers together."""
     message: str | None
     """Why it failed or what is being done to it (`"VP9 is transcoded to H.264"`), a sentence."""
+    fan_out_p50_s: float | None = None
+    """From the arrival of a batch to its last copy being out, lately; None without viewers."""
+    fan_out_p99_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,20 +63,22 @@ def ffmpeg(url: str, protocol: Protocol, seconds: float) -> Played:
     return played
 
 
-def ffmpeg_record(url: str, protocol: Protocol, seconds: float, path: Path) -> str:
-    """FFmpeg, which writes what comes to a file as it is; returns its complaints."""
+def ffmpeg_record(url: str, protocol: Protocol, seconds: float, path: Path) -> None:
+    """FFmpeg, which decodes what comes and writes it to a file, small pictures and all sound.
+
+    It can't write B-frames as they come (`-c copy`): it knows no timestamp of a first picture.
+    """
     done = _run(
         ["ffmpeg", "-v", "warning", "-y", "-rtsp_transport", protocol, "-timeout", "5000000"]
-        + ["-i", url, "-t", str(seconds), "-c", "copy", str(path)],
+        + ["-i", url, "-t", str(seconds), "-fps_mode", "passthrough"]
+        + ["-vf", "scale=32:18,format=gray", "-c:v", "ffv1", "-c:a", "pcm_s16le", str(path)],
         seconds,
     )
     assert done.returncode == 0, done.stderr
-    return done.stderr
 
 
 _GST_FRAME = re.compile(
-    r"(?P<sink>picture|sound): last-message = chain .*?pts: (?P<pts>[0-9:.]+|none)"
-    r", duration: (?P<duration>[0-9:.]+|none)"
+    r"(picture|sound): last-message = chain .*?duration: (\d+):(\d+):([\d.]+|none)"
 )
 
 
@@ -93,18 +95,18 @@ def gstreamer(url: str, protocol: Protocol, seconds: float) -> Played:
         seconds,
     )
     played = Played(complaints=done.stderr)
-    for frame in _GST_FRAME.finditer(done.stdout):
-        if frame["sink"] == "sound":
-            played.sound_s += _gst_seconds(frame["duration"])
-        else:
+    for kind, hours, minutes, rest in _GST_FRAME.findall(done.stdout):
+        if kind == "picture":
             played.pictures += 1
-            played.picture_times_s.append(_gst_seconds(frame["pts"]))
+        else:
+            played.sound_s += int(hours) * 3600 + int(minutes) * 60 + float(rest)
     return played
 
 
-def _gst_seconds(text: str) -> float:
-    hours, minutes, seconds = text.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+def vlc_has_rtsp() -> bool:
+    """Whether VLC can open RTSP at all: Debian builds it without live555."""
+    done = _run(["cvlc", "--intf", "dummy", "--list", "vlc://quit"], 0)
+    return "live555" in done.stdout
 
 
 def vlc(url: str, protocol: Protocol, seconds: float, folder: Path) -> Played:
@@ -130,9 +132,7 @@ def vlc(url: str, protocol: Protocol, seconds: float, folder: Path) -> Played:
     if sound.exists():
         # The header's length is only right if VLC came to the end: count bytes instead.
         with wave.open(str(sound)) as header:
-            bytes_a_second = (
-                header.getframerate() * header.getnchannels() * header.getsampwidth()
-            )
+            bytes_a_second = header.getframerate() * header.getnchannels() * header.getsampwidth()
         played.sound_s = (sound.stat().st_size - 44) / bytes_a_second
     return played
 

@@ -150,10 +150,10 @@ class Witness:
         if self._problem and not exception[0]:
             raise self._problem
 
-    def see(self, seconds: float) -> Witness:
-        """Go on watching for so long."""
-        self._thread.join(seconds)
-        return self
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until the server closes the connection."""
+        self._thread.join(timeout_s)
+        assert self.has_ended, "the server has not closed the connection"
 
     def has_seen_all(self, *, silence_s: float = 0.5) -> None:
         """Assert that every packet came, once, in order and without a pause."""

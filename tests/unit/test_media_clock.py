@@ -71,8 +71,9 @@ def test_drift_is_followed(drift_ppm: float) -> None:
 
 def test_the_first_sender_report_that_is_believed_sets_it() -> None:
     clock = CaptureClock(RATE)
-    for captured, timestamp, arrival in packets(1):
-        clock.packet(timestamp, arrival)
+    captured, timestamp, arrival = next(packets(1))
+    clock.packet(timestamp, arrival)
+    assert clock.capture_time(timestamp) == arrival
     clock.sender_report(captured, timestamp, arrival)
     assert clock.source == "sender_report"
     assert clock.capture_time(timestamp) == pytest.approx(captured, abs=1e-4)

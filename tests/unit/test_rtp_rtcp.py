@@ -89,10 +89,6 @@ def test_long_names_are_cut() -> None:
 
 def test_source_descriptions_of_several_sources_and_items_are_read() -> None:
     chunks = (
-        b"\x00\x00\x00\x01\x06\x03abc\x01\x01a\x00"  # TOOL, CNAME, end; 4 + 9 bytes
-        b"\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00"
-    )
-    chunks = (
         b"\x00\x00\x00\x01\x06\x03abc\x01\x02ab\x00\x00\x00" + b"\x00\x00\x00\x02\x00\x00\x00\x00"
     )
     data = b"\x82\xca" + (len(chunks) // 4).to_bytes(2, "big") + chunks

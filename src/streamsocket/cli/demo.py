@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -107,7 +108,7 @@ class Watcher:
         figures.frame_rates.append((self._frames - 1) / seconds)
         for track, inspector in zip(self._session.tracks, self._inspectors, strict=True):
             if track.kind == "video":
-                ages = inspector.ready.ages_ms(track.receiver.clock.capture_time)
+                ages = inspector.ready.ages_ms(partial(_captured, track))
                 if len(ages) > self._aged:
                     figures.latencies_ms.append(median(ages[self._aged :]))
                     self._aged = len(ages)

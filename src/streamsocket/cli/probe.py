@@ -206,7 +206,7 @@ def _steps(report: Report) -> Text:
     if report.sync:
         sync = report.sync
         lines.append(
-            f"sound − picture {sync.p50_ms:+.1f} ms; p95 {sync.p95_ms:.1f} ms "
+            f"sound − picture {round(sync.p50_ms, 1) + 0.0:+.1f} ms; p95 {sync.p95_ms:.1f} ms "
             f"from {sync.n} flashes and beeps"
         )
     if any(track.latency for track in report.tracks):

@@ -61,7 +61,7 @@ class Inspector:
         return self._decoder.errors
 
     def put(self, received: Received, *, settled: bool) -> None:
-        """Have an access unit decoded; never waits. `settled`: its latency counts."""
+        """Have an access unit decoded; never waits. `settled`: its times count."""
         unit = received.unit
         if self._left_out and not unit.keyframe:
             self.not_decoded += 1
@@ -87,7 +87,7 @@ class Inspector:
             for frame in self._decoder.decode(unit):
                 self._look(frame, settled)
         for frame in self._decoder.flush():
-            self._look(frame, settled=False)
+            self._look(frame, settled=True)
         self._listener.finish()
 
     def _look(self, frame: VideoFrame | AudioFrame, settled: bool) -> None:
@@ -96,10 +96,9 @@ class Inspector:
         self.damaged += frame.is_corrupt
         if self.first_frame is None:
             self.first_frame = now
-        if frame.pts is None:
-            return
-        if settled:
-            self.ready.add(frame.pts, now)
+        if frame.pts is None or not settled:
+            return  # a burst's timestamps are squeezed together: nothing can be read from them
+        self.ready.add(frame.pts, now)
         if isinstance(frame, AudioFrame):
             self._listener.hear(frame)
         elif is_flash(luma(frame)):

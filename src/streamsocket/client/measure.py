@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
-from statistics import median
+from statistics import linear_regression, median
 
 from streamsocket.client.receiver import Received
 
@@ -26,6 +26,10 @@ class Spread:
         """Note that it happened to the unit of this timestamp, in seconds since the epoch."""
         self._moments.append((timestamp, moment))
 
+    def moments(self) -> list[float]:
+        """The moments alone, in the order in which they were noted."""
+        return [moment for _, moment in self._moments]
+
     def ages_ms(self, capture_time: Callable[[float], float]) -> list[float]:
         """How many milliseconds after its capture it happened to each."""
         return [(moment - capture_time(timestamp)) * 1000 for timestamp, moment in self._moments]
@@ -34,8 +38,9 @@ class Spread:
 class TrackMeasure:
     """Counts and rates of one track.
 
-    Servers send new viewers a burst, so that they have a picture at once. It says nothing about
-    the stream's rate and latency: what comes before `settled` is counted, but not timed.
+    Servers send new viewers a burst, so that they have a picture at once, some with timestamps
+    that are squeezed together. It says nothing about the stream's pace and latency: what comes
+    before `settled` is counted, but not timed.
     """
 
     def __init__(self, clock_rate: int) -> None:
@@ -50,7 +55,6 @@ class TrackMeasure:
         self.arrivals = Spread()
         self._keyframe_timestamps: deque[int] = deque(maxlen=MAX_VALUES)
         self._timed = 0
-        self._first_arrival = self._last_arrival = 0.0
         self._lowest = self._highest = 0
         self._previous: int | None = None
 
@@ -64,22 +68,28 @@ class TrackMeasure:
         self._previous = unit.timestamp
         if unit.keyframe:
             self.keyframes += 1
-            self._keyframe_timestamps.append(unit.timestamp)
             if self.first_keyframe is None:
                 self.first_keyframe = received.arrival
         if settled:
             self.arrivals.add(unit.timestamp, received.arrival)
-            self._time(unit.timestamp, received.arrival)
+            self._time(unit.timestamp)
+            if unit.keyframe:
+                self._keyframe_timestamps.append(unit.timestamp)
 
     @property
     def frame_rate(self) -> float | None:
         """Access units a second, by their arrival."""
-        return self._rate(self._last_arrival - self._first_arrival)
+        moments = self.arrivals.moments()
+        if len(moments) < 2 or moments[0] == moments[-1]:
+            return None
+        # The slope of all, so that the first and the last being late or early does not count.
+        return linear_regression([m - moments[0] for m in moments], range(len(moments))).slope
 
     @property
     def media_frame_rate(self) -> float | None:
         """Access units a second, by their timestamps."""
-        return self._rate((self._highest - self._lowest) / self._clock_rate)
+        ticks = self._highest - self._lowest
+        return (self._timed - 1) * self._clock_rate / ticks if ticks else None
 
     @property
     def keyframe_interval_s(self) -> float | None:
@@ -88,14 +98,9 @@ class TrackMeasure:
         steps = [after - before for before, after in pairwise(stamps)]
         return median(steps) / self._clock_rate if steps else None
 
-    def _time(self, timestamp: int, arrival: float) -> None:
+    def _time(self, timestamp: int) -> None:
         if not self._timed:
-            self._first_arrival = arrival
             self._lowest = self._highest = timestamp
         self._timed += 1
-        self._last_arrival = arrival
         self._lowest = min(self._lowest, timestamp)
         self._highest = max(self._highest, timestamp)
-
-    def _rate(self, seconds: float) -> float | None:
-        return (self._timed - 1) / seconds if self._timed > 1 and seconds > 0 else None

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.clock import CaptureClock
-from streamsocket.media.codec import H264, Codec
-from streamsocket.media.h264 import PPS, SPS, nal_type
+from streamsocket.media.codec import Codec
 from streamsocket.rtp.packet import RtpPacket, Unwrapper, parse_rtp
 from streamsocket.rtp.payload import depacketizer
 from streamsocket.rtp.reorder import ReorderBuffer
@@ -45,15 +44,14 @@ class Received:
 class Receiver:
     """Receives one track, whatever its packets go through on the way.
 
-    A source that begins anew with another SSRC is followed; its timestamps begin anew too.
+    A source that begins anew with another SSRC is followed; its timestamps, clock and statistics
+    begin anew too.
     """
 
     def __init__(
         self, track: int, codec: Codec, fmtp: dict[str, str], payload_type: int, *, ordered: bool
     ) -> None:
         """`ordered`: packets come over TCP, so that what is missing will never come."""
-        self.codec = codec
-        """As announced, then as the parameter sets in band say."""
         self.bytes = 0
         """Of RTP packets, headers included."""
         self.malformed = 0
@@ -71,8 +69,12 @@ class Receiver:
         self._patience_s = 0.0 if ordered else REORDER_S
         self._own_ssrc = secrets.randbits(32)
         self._ssrc: int | None = None
-        self.statistics = ReceptionStatistics(codec.clock_rate)
-        self._begin()
+        self._begin(codec)
+
+    @property
+    def codec(self) -> Codec:
+        """As announced, or as the stream itself says by now."""
+        return self._depacketizer.codec
 
     def receive_rtp(self, data: bytes | memoryview, arrival: float) -> list[Received]:
         """Take an RTP packet; return the access units that are whole now."""
@@ -88,7 +90,7 @@ class Receiver:
         if packet.ssrc != self._ssrc:
             if self._ssrc is not None:
                 finished = self.flush()
-                self._begin()
+                self._begin(self.codec)
             self._ssrc = packet.ssrc
         if self.first_arrival is None:
             self.first_arrival = arrival
@@ -130,14 +132,16 @@ class Receiver:
         block = self.statistics.report_block(self._ssrc, now)
         return build_receiver_report(ReceiverReport(self._own_ssrc, (block,)), cname=cname)
 
-    def _begin(self) -> None:
-        self.clock = CaptureClock(self.codec.clock_rate)
+    def _begin(self, codec: Codec) -> None:
+        """What is known of one source, told apart by its SSRC."""
+        self.clock = CaptureClock(codec.clock_rate)
+        self.statistics = ReceptionStatistics(codec.clock_rate)
         self._sequences = Unwrapper(16)
         self._timestamps = Unwrapper(32)
         self._newest = 0
         self._held_report: tuple[SenderReport, float] | None = None
         self._reorder = ReorderBuffer[tuple[RtpPacket, float]](self._patience_s, REORDER_PACKETS)
-        self._depacketizer = depacketizer(self.codec, self._fmtp)
+        self._depacketizer = depacketizer(codec, self._fmtp)
         # Of the access unit that is being put together.
         self._timestamp: int | None = None
         self._arrival = 0.0
@@ -182,8 +186,6 @@ class Receiver:
         """Give units their times; `timestamp` and `arrival` are of the packet that ended them."""
         finished = []
         for unit in units:
-            if unit.keyframe and not unit.damaged and isinstance(self.codec, H264):
-                self._learn(self.codec, unit)
             unit.capture_time = self.clock.capture_time(unit.timestamp)
             last = arrival
             if unit.timestamp == self._timestamp:
@@ -193,9 +195,3 @@ class Receiver:
                 )
             finished.append(Received(self._track, unit, last))
         return finished
-
-    def _learn(self, codec: H264, unit: AccessUnit) -> None:
-        sets = {nal_type(nal): nal for nal in unit.units[:8] if nal}
-        sps, pps = sets.get(SPS, codec.sps), sets.get(PPS, codec.pps)
-        if (sps, pps) != (codec.sps, codec.pps):
-            self.codec = H264(sps, pps)

@@ -87,22 +87,25 @@ async def open_url(
     wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
     session = Session(url, began=began, timeout_s=timeout_s)
     try:
-        for wish, following in zip(wishes, [*wishes[1:], None], strict=True):
+        while True:
+            wish = wishes.pop(0)
             try:
                 await session.play(wish)
-                if following is None or await session.udp_arrives():
+                if not wishes or await session.udp_arrives():
                     break
                 obstacle = (
                     f"Nothing came over UDP within {UDP_PATIENCE_S:.0f} s: is a firewall in the "
                     "way?"
                 )
             except TransportRefusedError as refusal:
-                if following is None:
+                if not wishes:
                     raise
                 obstacle = str(refusal)
+                if refusal.unsupported == wishes[0]:
+                    wishes.reverse()
             await session.close()
             session = Session(url, began=began, timeout_s=timeout_s)
-            session.fallback = f"{obstacle} Everything was asked for over {following.upper()}."
+            session.fallback = f"{obstacle} Everything was asked for over {wishes[0].upper()}."
         yield session
     finally:
         await session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -25,6 +26,9 @@ _MAX_RATE = 120
 # By FFmpeg's count, a rotation is against the clock.
 _TURN = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
 
+# A decoder holds back at most 16 pictures (H.264, A.3.1), its threads a few more.
+_MAX_REORDER = 64
+
 # Sound that is off its place by more than this begins anew there; less is the file's rounding.
 _MAX_SOUND_GAP_S = Fraction(1, 20)
 
@@ -41,7 +45,7 @@ class TranscodedVideo:
         width, height = (height, width) if turned else (width, height)
         # 4:2:0 has a colour sample for every two pixels and lines: sizes must be even.
         self._size = max(2, width & ~1), max(2, height & ~1)
-        rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
+        rate = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
         self._rate = rate if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
         self._stream = stream
         self._rotation = rotation
@@ -49,10 +53,13 @@ class TranscodedVideo:
         self._graph: Graph | None = None
         self._graph_input: tuple[int, int, str] | None = None
         self._last_pts: Fraction | None = None
+        self._decoding_times: deque[Fraction] = deque(maxlen=_MAX_REORDER)
         self.codec: Codec = self._encoder.codec
 
     def take(self, packet: Packet[Stream]) -> list[Coded]:
         """Take a packet; return the pictures that came out, none where it is damaged."""
+        if packet.pts is None and packet.dts is not None:
+            self._decoding_times.append(packet.dts * packet.time_base)
         return self._encode(_decode(self._stream, packet))
 
     def flush(self) -> list[Coded]:
@@ -70,9 +77,11 @@ class TranscodedVideo:
         return coded
 
     def _pts(self, frame: VideoFrame) -> Fraction:
-        ticks = frame.pts if frame.pts is not None else frame.dts
-        if ticks is not None and frame.time_base is not None:
-            return ticks * frame.time_base
+        if frame.pts is not None and frame.time_base is not None:
+            return frame.pts * frame.time_base
+        if self._decoding_times:
+            # Pictures are shown in the order they come out, at the times of the order they go in.
+            return self._decoding_times.popleft()
         return Fraction(0) if self._last_pts is None else self._last_pts + 1 / self._rate
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:

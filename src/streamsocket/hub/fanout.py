@@ -78,9 +78,10 @@ class InterleavedGroups:
         del outputs[output]
         self._enter_group(sender)
 
-    def live_outputs(self, sender: TcpSender) -> list[Output]:
-        """Which outputs of this connection are live."""
-        return list(self._live.get(sender, ()))
+    @property
+    def empty(self) -> bool:
+        """Whether nobody gets anything."""
+        return not self._groups
 
     def send(self, tracks: Sequence[StreamTrack]) -> None:
         """Send what is pending of these tracks, given sound first, to every group."""
@@ -128,15 +129,22 @@ def _joined(batches: list[Batch], delta: int) -> tuple[bytes | bytearray, Sequen
 
 def _send_to_all(data: bytes, members: dict[TcpSender, Callable[[bytes], int]]) -> None:
     size = len(data)
-    todo = iter(tuple(members.items()))  # a member that blocks leaves the group meanwhile
+    # Who takes less than all leaves the group: afterwards, since the loop goes through it.
+    stalled: list[tuple[TcpSender, int]] = []
+    broken: list[TcpSender] = []
+    todo = iter(members.items())
     while True:
         try:
             for sender, send in todo:
                 sent = send(data)
                 if sent != size:
-                    sender.keep(data, sent)
-            return
+                    stalled.append((sender, sent))
+            break
         except BlockingIOError:
-            sender.keep(data, 0)
+            stalled.append((sender, 0))
         except OSError:
-            sender.fail()
+            broken.append(sender)
+    for sender, sent in stalled:
+        sender.keep(data, sent)
+    for sender in broken:
+        sender.fail()

@@ -16,6 +16,14 @@ def track_statuses(stream: Stream, now: float) -> tuple[TrackStatus, ...]:
     return tuple(_track_status(track, now) for track in stream.tracks)
 
 
+def fan_out_times(stream: Stream) -> tuple[float | None, float | None]:
+    """Median and 99th percentile of what the server adds to a batch, lately, in seconds."""
+    times = sorted(stream.fan_out_times)
+    if not times:
+        return None, None
+    return times[len(times) // 2], times[len(times) * 99 // 100]
+
+
 def describe(codec: Codec) -> str:
     """What a track is, for people: `"1280x720"`, `"48 kHz stereo"`; empty where not known."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop, TimerHandle
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from streamsocket.hub.fanout import InterleavedGroups
@@ -25,8 +26,8 @@ _KEYFRAME_REQUEST_INTERVAL_S = 1.0
 # Between the last of one publisher and the first of the next, where their clocks would overlap.
 _PUBLISHER_GAP_S = 0.1
 
-# How many flushes `flush_times` remembers.
-_FLUSH_TIMES = 1024
+# How many batches `fan_out_times` remembers: some ten seconds.
+_FAN_OUT_TIMES = 1024
 
 
 class Stream:
@@ -47,9 +48,8 @@ class Stream:
         self.readers: dict[Reader, None] = {}
         self.publication: Publication | None = None
         self.up_since: float | None = None
-        self.flush_times: list[float] = []
+        self.fan_out_times: deque[float] = deque(maxlen=_FAN_OUT_TIMES)
         """Seconds from a batch's arrival to its last copy being out, the newest ones."""
-        self._flush_position = 0
         self._epoch: float | None = None
         self._join_timer: TimerHandle | None = None
         self._keyframe_requested = -_KEYFRAME_REQUEST_INTERVAL_S
@@ -83,15 +83,20 @@ class Stream:
         tracks = [track for track in self._sound_first if track.pending]
         # Before the live ones are sent to: those that block there have got these batches.
         queued = [(track, tuple(track.queued)) for track in tracks]
+        finished: list[float] = []
         for track in tracks:
             track.datagrams.send(track.pending)
-        self._interleaved.send(tracks)
+            finished.append(time.monotonic())
+        if not self._interleaved.empty:
+            self._interleaved.send(tracks)
+            finished = [time.monotonic()] * len(tracks)
         for track, outputs in queued:
             for output in outputs:
                 output.offer(track.pending, now)
         for track in tracks:
             track.pending = []
-        self._note_flush_time(time.monotonic() - now)
+        if self.readers:
+            self.fan_out_times.extend(moment - now for moment in finished)
 
     def lose_publisher(self) -> None:
         """The publisher is gone; viewers wait for the next."""
@@ -163,13 +168,6 @@ class Stream:
         self._join_timer = (
             self._loop.call_later(_JOIN_TICK_S, self._tick_joins) if joining else None
         )
-
-    def _note_flush_time(self, seconds: float) -> None:
-        if len(self.flush_times) < _FLUSH_TIMES:
-            self.flush_times.append(seconds)
-        else:
-            self.flush_times[self._flush_position % _FLUSH_TIMES] = seconds
-            self._flush_position += 1
 
 
 class Publication:

@@ -229,7 +229,8 @@ class H264Depacketizer:
     def _finish(self) -> list[AccessUnit]:
         self._lose_fragments()
         if not self._has_picture or self._timestamp is None:
-            return []  # parameter sets, kept for the picture they come before
+            self._damaged = False  # what was lost here was not of the picture to come
+            return []  # parameter sets are kept for it
         unit = AccessUnit(
             self._units, self._timestamp, keyframe=self._keyframe, damaged=self._damaged
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 from streamsocket.errors import ParseError
 from streamsocket.media import h264
@@ -24,10 +25,7 @@ class ParameterSets:
         self.codec = codec
         """With the SPS and PPS of the lowest ids; another object once they change."""
         self._sets: dict[tuple[int, int], bytes] = {}
-        for unit in (codec.sps, codec.pps):
-            if unit:
-                with contextlib.suppress(ParseError):  # then the stream must bring better ones
-                    self.learn(unit)
+        self._learn_sound((codec.sps, codec.pps))
 
     def learn(self, unit: bytes) -> None:
         """Take in an SPS or a PPS. Raises ParseError for one whose id can't be."""
@@ -54,12 +52,8 @@ class ParameterSets:
 
         Those it brings are learnt.
         """
-        kinds = set()
-        for unit in units:
-            kind = unit[0] & 0x1F if unit else 0
-            kinds.add(kind)
-            if kind in _BEFORE_ID:
-                self.learn(unit)
+        self._learn_sound(units)
+        kinds = {unit[0] & 0x1F for unit in units if unit}
         if {h264.SPS, h264.PPS} <= kinds:
             return units
         # SPSs, then PPSs, and before them only the delimiter (7.4.1.2.3).
@@ -67,6 +61,13 @@ class ParameterSets:
         delimiters = [unit for unit in units[:1] if h264.ACCESS_UNIT_DELIMITER in kinds]
         others = [unit for unit in units[len(delimiters) :] if unit not in sets]
         return [*delimiters, *sets, *others]
+
+    def _learn_sound(self, units: Iterable[bytes]) -> None:
+        """Take in what parameter sets there are, and leave broken ones to the decoder."""
+        for unit in units:
+            if unit and unit[0] & 0x1F in _BEFORE_ID:
+                with contextlib.suppress(ParseError):
+                    self.learn(unit)
 
     def _lowest(self, kind: int) -> bytes:
         ids = [key for key in self._sets if key[0] == kind]

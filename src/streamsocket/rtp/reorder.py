@@ -88,9 +88,10 @@ class ReorderBuffer(Generic[Item]):
     def _take_stray(self, sequence: int, item: Item) -> list[tuple[Item, bool]]:
         """A packet from far away: one may be a mistake, two in a row are a restart."""
         if self._stray is None or sequence != self._stray[0] + 1:
-            self.dropped += self._stray is not None
+            self.dropped += 1
             self._stray = (sequence, item)
             return []
+        self.dropped -= 1
         released = self.flush()
         released += [(self._stray[1], True), (item, False)]
         self._stray = None

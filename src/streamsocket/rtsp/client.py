@@ -41,6 +41,11 @@ _ATTEMPT_S = 0.25
 class TransportRefusedError(ConnectError):
     """The server does not send over this transport; over another one it may."""
 
+    def __init__(self, sentence: str, unsupported: Protocol | None = None) -> None:
+        super().__init__(sentence)
+        self.unsupported = unsupported
+        """What it does not send over in any case (461); None if it may just not like a mix."""
+
 
 class RtspClient:
     """Plays one stream: connect, describe, setup for each track, play, close, in this order.
@@ -124,10 +129,12 @@ class RtspClient:
             answer = await self._request("SETUP", self._protocol.request_setup(media, wish))
         except _RefusedError as refusal:
             # Servers that take one transport a session say so in many ways.
-            if refusal.status == 461 or self._protocols - {protocol}:
+            unsupported = refusal.status == 461
+            if unsupported or self._protocols - {protocol}:
                 raise TransportRefusedError(
                     f"{self._address} refuses to send the {_NAMES.get(media.kind, media.kind)} "
-                    f"over {protocol.upper()} ({refusal.status} {refusal.reason})."
+                    f"over {protocol.upper()} ({refusal.status} {refusal.reason}).",
+                    unsupported=protocol if unsupported else None,
                 ) from refusal
             raise
         self._protocols.add(protocol)

@@ -208,7 +208,7 @@ class Parser:
         self._head_size += end + 1 if line or self._head else 0
         if self._head_size > MAX_HEAD:
             raise ParseError(f"The message's head is larger than {MAX_HEAD} bytes.")
-        if len(self._head) > MAX_HEADERS:
+        if line and len(self._head) > MAX_HEADERS:
             raise ParseError(f"The message has more than {MAX_HEADERS} lines of headers.")
         text = line.decode("utf-8", "replace")
         if _CONTROL.search(text):

@@ -225,7 +225,10 @@ class ServerProtocol:
 
     def described(self, event: DescribeRequested, sdp: str) -> bytes:
         """The stream exists, and this is its description."""
-        base = without_credentials(event.request.url).rstrip("/") + "/"
+        # The slash goes before a query string: FFmpeg and live555 append a track's name to the
+        # whole, GStreamer resolves it by RFC 3986, and both must name this stream.
+        path, question_mark, query = without_credentials(event.request.url).partition("?")
+        base = f"{path.rstrip('/')}/{question_mark}{query}"
         headers = {"Content-Base": base, "Content-Type": "application/sdp"}
         return self._ok(event.request, headers, body=sdp.encode(), with_session=False)
 

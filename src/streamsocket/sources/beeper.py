@@ -15,13 +15,12 @@ from av.audio.frame import AudioFrame
 from streamsocket.codecs.encode import AAC_FRAME, SAMPLE_RATE
 from streamsocket.sources import yardstick
 
-FLASH_PHASE_S = Fraction(1, 2)
-"""How long after a full second of the source's time the flash comes."""
+_PHASE_S = Fraction(1, 2)
 
 
 def flash_number(second: int, rate: Fraction) -> int:
     """The number of the picture that is white in that second."""
-    return ceil((second + FLASH_PHASE_S) * rate)
+    return ceil((second + _PHASE_S) * rate)
 
 
 def is_flash_number(frame_number: int, rate: Fraction) -> bool:

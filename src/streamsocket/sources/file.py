@@ -16,6 +16,9 @@ from streamsocket.sources.spec import FileSpec
 
 _PROGRESS_EVERY_S = 0.5
 
+# Reading ahead that lags behind by so much is worth a word.
+_SLOW_AFTER_S = 0.5
+
 # How often it is looked whether reading has caught up, when it lags.
 _POLL_S = 0.003
 
@@ -41,6 +44,7 @@ def run_file(spec: FileSpec, outlet: Outlet) -> None:
         )
     )
     progress_due = 0.0
+    slow = False
     while group:
         due_s, units = group
         pacer.wait(due_s)
@@ -52,4 +56,7 @@ def run_file(spec: FileSpec, outlet: Outlet) -> None:
             outlet.event(link.Note(notes.popleft()))
         while not ahead.ready():
             outlet.wait_until(time.monotonic() + _POLL_S)
+            if not slow and pacer.late_s(due_s) > _SLOW_AFTER_S:
+                slow = True
+                notes.append(f"This machine cannot keep up with '{spec.path}': it stutters.")
         group = ahead.pop()

@@ -211,7 +211,7 @@ def _track_to_json(track: Track) -> dict[str, Any]:
     else:
         fields["channels"] = codec.channels
     if track.frame_rate is not None:
-        fields["frame_rate"] = str(track.frame_rate)
+        fields["frame_rate"] = track.frame_rate.as_integer_ratio()
     return fields
 
 
@@ -227,4 +227,4 @@ def _track_from_json(fields: dict[str, Any]) -> Track:
         case other:
             raise ValueError(other)
     frame_rate = fields.get("frame_rate")
-    return Track(codec, None if frame_rate is None else Fraction(frame_rate))
+    return Track(codec, None if frame_rate is None else Fraction(*map(int, frame_rate)))

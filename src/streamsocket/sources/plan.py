@@ -20,7 +20,8 @@ from streamsocket.media.codec import H264, Aac, Codec, Kind, Opus
 # How far into the file a track's first packet is looked for.
 _MAX_PACKETS = 2000
 
-_NAMES = {"video": "picture", "audio": "sound"}
+_MAX_FRAME_RATE = 300
+_STEADY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class TrackPlan:
     """What is done to it and why, a sentence."""
     rotation: int = 0
     """By how many degrees, against the clock, the picture has to be turned."""
+    untimed: bool = False
+    """Its packets have no presentation times, or wrong ones."""
     frame_rate: Fraction | None = None
-    """Pictures a second as the file declares them."""
+    """Pictures a second as the file declares them; None where they vary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +128,29 @@ def _plan_track(stream: VideoStream | AudioStream, packet: Packet[Stream]) -> Tr
 
 def _plan_video(stream: VideoStream, packet: Packet[Stream]) -> TrackPlan:
     name = stream.codec_context.codec.canonical_name
-    transcoded = "it is transcoded to H.264"
+    # AVI counts pictures as they are decoded; a raw stream counts nothing.
+    untimed = (packet.dts is None and packet.pts is None) or stream.container.format.name == "avi"
     rotation = _rotation(stream, packet)
+    codec = None
+    transcoded = "it is transcoded to H.264"
     if name != "h264":
         reason = f"The picture is {name}, which is not passed on: {transcoded}."
-    elif packet.pts is None and (packet.dts is None or stream.codec_context.has_b_frames):
-        reason = f"The picture's times are not in the file: {transcoded}."
+    elif untimed and (packet.dts is None or stream.codec_context.has_b_frames):
+        reason = f"The file does not say when its pictures are shown: {transcoded}."
     elif rotation:
         reason = f"The picture is stored turned by {rotation}°: {transcoded}, upright."
-    elif codec := _h264_codec(stream.codec_context.extradata or b""):
-        return TrackPlan("video", stream.index, codec, frame_rate=stream.average_rate)
     else:
+        codec = _h264_codec(stream.codec_context.extradata or b"")
         reason = f"The picture comes without H.264 parameter sets: {transcoded}."
-    return TrackPlan("video", stream.index, None, reason, rotation, stream.average_rate)
+    return TrackPlan(
+        "video",
+        stream.index,
+        codec,
+        note=None if codec else reason,
+        rotation=rotation,
+        untimed=untimed,
+        frame_rate=_frame_rate(stream),
+    )
 
 
 def _plan_audio(stream: AudioStream, packet: Packet[Stream]) -> TrackPlan:
@@ -188,10 +201,19 @@ def adts_config(frame: bytes) -> bytes:
     return (object_type << 11 | frequency << 7 | channels << 3).to_bytes(2, "big")
 
 
+def _frame_rate(stream: VideoStream) -> Fraction | None:
+    declared, average = stream.guessed_rate, stream.average_rate
+    if not declared or not 1 <= declared <= _MAX_FRAME_RATE:
+        return None
+    # AVI's average counts the fields of a picture.
+    steady = (average and abs(average / declared - 1) < _STEADY) or average == 2 * declared
+    return declared if steady else None
+
+
 def _rotation(stream: VideoStream, packet: Packet[Stream]) -> int:
     """By how many degrees, against the clock, players of files turn the picture.
 
-    RTP has no place for it, and hardly a player minds H.264's own message about it.
+    RTP has no place for it, and few players mind H.264's own message about it (D.1.27).
     """
     stream.codec_context.thread_count = 1  # more would only hold the picture back
     try:

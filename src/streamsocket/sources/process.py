@@ -214,11 +214,11 @@ class SourceProcess:
         if self._loop.time() - self._started > _HEALTHY_AFTER_S:
             self._retry_s = _FIRST_RETRY_S
         reason = self._crash or _describe_exit(process.returncode)
-        self._set(
-            state="failed",
-            message=f"The source of '{self.name}' crashed ({reason}); "
-            f"it starts again in {self._retry_s:g} s.",
-        )
+        self._retry_later(f"The source of '{self.name}' crashed ({reason}).")
+
+    def _retry_later(self, reason: str) -> None:
+        message = f"{reason} It starts again in {self._retry_s:g} s."
+        self._set(state="failed", message=message)
         self._retry = self._loop.call_later(self._retry_s, self._start_again)
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
 
@@ -227,7 +227,7 @@ class SourceProcess:
         try:
             self.start()
         except StreamSocketError as error:
-            self._set(state="failed", message=str(error))
+            self._retry_later(str(error))
 
     def _hang_up(self) -> None:
         if self._socket:
@@ -263,7 +263,8 @@ class SourceProcess:
 
 
 def _spawn(spec: SourceSpec, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "streamsocket.sources.worker", spec_to_json(spec)]
+    # -P: what lies about in the current directory must not pass for a module.
+    command = [sys.executable, "-P", "-m", "streamsocket.sources.worker", spec_to_json(spec)]
     if sys.platform == "win32":
         # Untried: no file descriptors there, but a socket can be shared with a process by its id.
         process = subprocess.Popen(

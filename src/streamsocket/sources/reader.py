@@ -87,6 +87,8 @@ class MovieReader:
             for packet in movie.demux(*streams):
                 if packet.size:
                     index = place[packet.stream_index]
+                    if self._plan.tracks[index].untimed:
+                        packet.pts = None
                     for coded in feeds[index].take(packet):
                         yield index, coded
         except av.FFmpegError as error:

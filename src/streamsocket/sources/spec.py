@@ -107,9 +107,9 @@ def _parse_test(source: str) -> TestSpec:
         rate = _NTSC.get(rate_text) or Fraction(rate_text)
     except ZeroDivisionError:
         rate = Fraction(0)
-    if not 1 <= rate <= 240:
+    if not 5 <= rate <= 240:
         raise SourceError(
-            f"The test pattern cannot have {rate_text} pictures a second: choose 1 to 240."
+            f"The test pattern cannot have {rate_text} pictures a second: choose 5 to 240."
         )
     return TestSpec(width, height, rate)
 

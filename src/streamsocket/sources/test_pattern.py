@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from streamsocket.codecs.coded import Coded
 from streamsocket.codecs.encode import SAMPLE_RATE, AudioEncoder, VideoEncoder
 from streamsocket.media.codec import Track
-from streamsocket.sources.beeper import FLASH_PHASE_S, Beeper, is_flash_number
+from streamsocket.sources.beeper import Beeper, flash_number, is_flash_number
 from streamsocket.sources.link import Note, TrackBatch, Tracks
 from streamsocket.sources.outlet import Outlet
 from streamsocket.sources.pacer import Pacer
@@ -30,6 +30,7 @@ _SOUND_AHEAD_S = Fraction(1, 8)
 # Sound goes with the pictures, and in between where those are farther apart than this.
 _LONGEST_STEP_S = Fraction(1, 25)
 
+_KEYFRAME_EVERY_S = 2
 _KEYFRAMES_APART_S = 0.5
 
 # So many pictures skipped are worth a word.
@@ -41,11 +42,15 @@ def run_test_pattern(spec: TestSpec, outlet: Outlet) -> None:
     pictures, sound = _Pictures(spec), _Sound(spec.rate)
     tracks = Track(pictures.codec, spec.rate), Track(sound.codec)
     outlet.event(Tracks(tracks, makes_keyframes=True))
-    pacer = Pacer(outlet, float(START_S), delay_s=0.0, at=_next_beginning())
+    # The source's time begins before now, so that flashes come at the wall clock's full seconds.
+    begun_s = (time.time() + float(flash_number(0, spec.rate) / spec.rate)) % 1
+    pacer = Pacer(outlet, float(START_S), delay_s=0.0, at=time.monotonic() - begun_s)
+    first = ceil(begun_s * spec.rate)
+    sound.begin(first / spec.rate)
     steps = ceil(1 / spec.rate / _LONGEST_STEP_S)
     step_s = 1 / spec.rate / steps
     skipped = 0
-    for number in count():
+    for number in count(first):
         for step in range(steps):
             pts = START_S + number / spec.rate + step * step_s
             pacer.wait(float(pts))
@@ -59,12 +64,6 @@ def run_test_pattern(spec: TestSpec, outlet: Outlet) -> None:
                     outlet.event(Note(f"This machine is too slow for '{spec.text}': it skips."))
             if batches:
                 pacer.send(batches)
-
-
-def _next_beginning() -> float:
-    """When to begin for flashes at the wall clock's full seconds, by `time.monotonic()`."""
-    wall_clock = time.time() + float(FLASH_PHASE_S)
-    return time.monotonic() + ceil(wall_clock) - wall_clock
 
 
 class _Pictures:
@@ -85,6 +84,8 @@ class _Pictures:
         """The picture of that number. A keyframe that is wanted comes at most twice a second."""
         self._keyframe_due = self._keyframe_due or keyframe_wanted
         keyframe = self._keyframe_due and pts - self._keyframe_pts >= _KEYFRAMES_APART_S
+        # By the clock rather than by count, so that no flash is a keyframe.
+        keyframe = keyframe or number % round(_KEYFRAME_EVERY_S * self._rate) == 0
         if is_flash_number(number, self._rate):
             drawn = self._drawer.flash()
         else:
@@ -105,6 +106,10 @@ class _Sound:
         self._packer = Packer(self._encoder.codec)
         self._ready: deque[Coded] = deque()
         self.codec = self._encoder.codec
+
+    def begin(self, time_s: Fraction) -> None:
+        """Leave out what would have been before that time."""
+        self._beeper.next_sample = round(time_s * SAMPLE_RATE)
 
     def until(self, now: Fraction, due: Fraction) -> list[TrackBatch]:
         """What has begun by `now` and ends by `due`, times of the source's time line."""

@@ -7,6 +7,7 @@ without it, the socket comes over standard input as `socket.share` made it (Wind
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import traceback
@@ -58,3 +59,6 @@ def _where_and_what(error: Exception) -> str:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # A thread may still be reading ahead, inside FFmpeg: nothing is left that an orderly end of
+    # the interpreter could do, except to wait for it.
+    os._exit(0)
