@@ -7,6 +7,7 @@ and a sequence number that isn't the next is counted.
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import resource
@@ -419,6 +420,7 @@ def _answer_end(buffer: bytearray, start: int, end: int) -> int:
 
 
 def _gather(control: Connection, rest_s: float) -> None:
+    gc.disable()  # a collection among a million kept packets takes longer than a buffer lasts
     gathering = Gathering(control, rest_s)
     gathering.run()
     gathering.close()
