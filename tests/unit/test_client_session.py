@@ -299,6 +299,21 @@ def test_redirections_are_followed() -> None:
     run(scenario)
 
 
+def test_a_server_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamsocket.rtsp.client._BUSY_PAUSES_S", (0.01, 0.01))
+    busy = refuse("DESCRIBE", 503, "Service Unavailable")
+    server = FakeServer(answer=lambda request: busy(request) if len(server.requests) < 4 else None)
+
+    async def scenario() -> None:
+        async with server.running():
+            async with open_url(server.url) as session:
+                await take(session, 2)
+            server.answer = busy
+            assert "503 Service Unavailable" in await failure(server.url)
+
+    run(scenario)
+
+
 def test_an_unknown_stream_is_named() -> None:
     async def scenario() -> None:
         async with FakeServer(answer=refuse("DESCRIBE", 404, "Not Found")).running() as server:

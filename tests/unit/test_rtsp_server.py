@@ -210,6 +210,26 @@ def test_a_silent_session_expires_and_reports_keep_one_alive(
     reporting.close()
 
 
+def test_a_player_over_tcp_that_only_reads_stays(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset = 0.0
+    real = time.monotonic
+    monkeypatch.setattr(connection.time, "monotonic", lambda: real() + offset)
+
+    async def test(server: RtspServer) -> None:
+        nonlocal offset
+        async with client_of(server) as playing, client_of(server) as paused:
+            for client in (playing, paused):
+                await client.ask("SETUP", "lobby/trackID=0", Transport="RTP/AVP/TCP")
+            await playing.ask("PLAY")
+            offset = 70.0
+            await eventually(lambda: server.sessions == 1)
+            assert (await playing.ask("GET_PARAMETER")).status == 200
+
+    with_server(hub, test, session_timeout_s=60.0)
+
+
 def test_connections_that_say_nothing_are_closed(
     hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ class _Bench:
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(_PATIENCE_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any condition, whatever changes it
                 await asyncio.sleep(0.01)
 
     async def until_batches(self, count: int, publication: int = 0) -> _Publication:
@@ -156,13 +157,10 @@ def test_the_test_pattern_streams_live() -> None:
 
     [publication] = _run(_SMALL, scenario).publications
     assert publication.tracks[0].frame_rate == 30
-    steps = {
-        after.timestamp - before.timestamp
-        for before, after in zip(publication.of(0), publication.of(0)[1:], strict=False)
-    }
+    steps = {after.timestamp - before.timestamp for before, after in pairwise(publication.of(0))}
     assert all(step % 3000 == 0 for step in steps)
     sound = [batch.timestamp for batch in publication.of(1)]
-    assert all(after - before == 1024 for before, after in zip(sound, sound[1:], strict=False))
+    assert all(after - before == 1024 for before, after in pairwise(sound))
     age = [arrived - batch.capture_time for arrived, _, batch in publication.batches]
     assert min(age) >= 0
 

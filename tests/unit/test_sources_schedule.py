@@ -13,7 +13,7 @@ def _unit(kind: Kind, due_s: float, duration_s: float = 0.02) -> Unit:
     return Unit(kind, 0 if kind == "video" else 1, due_s, batch, duration_s)
 
 
-def _groups(*units: Unit) -> list[tuple[float, list[tuple[str, float]]]]:
+def _groups(*units: Unit) -> list[tuple[float, list[tuple[Kind, float]]]]:
     schedule = Schedule()
     for unit in units:
         schedule.push(unit)

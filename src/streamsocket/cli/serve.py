@@ -106,6 +106,8 @@ def run(settings: Settings) -> None:
         server = Server(settings)
         server.start()
         try:
+            if server.failure is not None:
+                raise server.failure
             with open_display(settings, server.rtsp_port, server.http_port) as display:
                 while not stop.requested and not server.ended.wait(_LOOK_AROUND_S):
                     display.update(server.status())

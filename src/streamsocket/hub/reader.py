@@ -84,6 +84,12 @@ class Reader:
         if all(output.state == "idle" for output in self._outputs.values()):
             self.stream.readers.pop(self, None)
 
+    def sends_through(self, sender: Sender) -> bool:
+        """Whether a track plays over that sender."""
+        return any(
+            output.sender is sender and output.state != "idle" for output in self._outputs.values()
+        )
+
     def resend(self, ssrc: int, sequences: Iterable[int]) -> int:
         """Send packets of the track with that SSRC once more; return how many were at hand."""
         for output in self._outputs.values():

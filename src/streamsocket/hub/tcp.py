@@ -60,6 +60,11 @@ class TcpSender:
         else:
             self._send(data)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the peer has not read enough lately for everything to be sent."""
+        return bool(self._waiting)
+
     # What the fan-out calls after a send of its own.
 
     def keep(self, data: bytes, sent: int) -> None:

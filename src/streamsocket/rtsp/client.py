@@ -34,6 +34,9 @@ PacketHandler = Callable[[int, bool, bytes, float], None]
 TEARDOWN_S = 1.0
 _NAMES = {"video": "picture", "audio": "sound"}
 _SESSION_NOT_FOUND = 454
+_SERVICE_UNAVAILABLE = 503
+_BUSY_PAUSES_S = (0.2, 0.8)
+"""How long a server that is busy is left alone: gst-rtsp-server is, after its last viewer left."""
 _ATTEMPT_S = 0.25
 """How long one of a name's addresses is tried before the next is, too (RFC 8305)."""
 
@@ -96,20 +99,14 @@ class RtspClient:
 
     async def describe(self) -> SessionDescription:
         """Ask what the stream is made of, at another address if the server says so."""
+        pauses = list(_BUSY_PAUSES_S)
         while True:
             try:
-                try:
-                    await self._request("OPTIONS", self._protocol.request_options())
-                except _RefusedError:
-                    pass  # DESCRIBE will tell more clearly what is wrong
-                answer = await self._request("DESCRIBE", self._protocol.request_describe())
-            except _ElsewhereError as elsewhere:
-                await self._hang_up()
-                self._protocol = elsewhere.protocol
-                await self._open()
-                continue
-            assert answer.description is not None
-            return answer.description
+                return await self._describe()
+            except _RefusedError as refusal:
+                if refusal.status != _SERVICE_UNAVAILABLE or not pauses:
+                    raise
+                await asyncio.sleep(pauses.pop(0))
 
     async def setup(self, track: int, media: Media, protocol: Protocol) -> None:
         """Ask for a track; its packets will be handed on under the number `track`.
@@ -180,6 +177,22 @@ class RtspClient:
             for ports in self._ports.values():
                 ports.close()
             await self._hang_up()
+
+    async def _describe(self) -> SessionDescription:
+        while True:
+            try:
+                try:
+                    await self._request("OPTIONS", self._protocol.request_options())
+                except _RefusedError:
+                    pass  # DESCRIBE will tell more clearly what is wrong
+                answer = await self._request("DESCRIBE", self._protocol.request_describe())
+            except _ElsewhereError as elsewhere:
+                await self._hang_up()
+                self._protocol = elsewhere.protocol
+                await self._open()
+                continue
+            assert answer.description is not None
+            return answer.description
 
     async def _open(self) -> None:
         server = self._protocol.server

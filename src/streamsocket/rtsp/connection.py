@@ -55,6 +55,7 @@ class RtspConnection:
         self._own_host = str(accepted.getsockname()[0])
         self._rtcp_addresses: dict[int, Address] = {}
         self._closed = False
+        self._stream_is_over = False
         self.reader: Reader | None = None
         """The session in the hub, from the first SETUP on."""
         server.loop.add_reader(accepted, self._readable)
@@ -76,7 +77,12 @@ class RtspConnection:
             if now - self._opened > _TIME_WITHOUT_SESSION_S:
                 self._server.refused["silent_connection"] += 1
                 self.close()
-        elif self._protocol.expired(now):
+            return
+        if self.reader.sends_through(self._sender) and not self._sender.stalled:
+            # A peer that takes all it is sent is there, even if it never says so, as some
+            # recorders don't.
+            self._protocol.touch(now)
+        if self._protocol.expired(now):
             self.close()
 
     def take_rtcp(self, data: bytes) -> None:
@@ -126,6 +132,8 @@ class RtspConnection:
                     self.take_rtcp(event.data)
             case DescribeRequested():
                 self._describe(event)
+            case SetupRequested() | PlayRequested() | PauseRequested() if self._stream_is_over:
+                self._refuse(event, 454, "the stream has ended")
             case SetupRequested():
                 self._setup(event)
             case PlayRequested():
@@ -186,8 +194,9 @@ class RtspConnection:
         self.reader.start(event.tracks)
 
     def _tear_down(self, event: TeardownRequested) -> None:
-        assert self.reader is not None
         self._sender.write(self._protocol.torn_down(event))
+        if self.reader is None:
+            return  # the stream has ended already
         for index in event.tracks:
             self._forget_rtcp_address(index)
             self.reader.remove(index)
@@ -209,6 +218,7 @@ class RtspConnection:
 
     def _stream_ended(self) -> None:
         """The hub has said goodbye to the player; give it the time to read that."""
+        self._stream_is_over = True
         self._end_session()
         self._server.loop.call_later(_FAREWELL_S, self.close)
 

@@ -16,9 +16,12 @@ _REFILL_S = 0.5
 _PATIENCE_S = 5.0
 _MAX_BYTES = 32 << 20
 
+# FFmpeg may be in the middle of something long.
+_JOIN_S = 0.5
+
 
 class ReadAhead:
-    """Fills a schedule from an iterable of units, bounded in time and bytes."""
+    """Fills a schedule from an iterable of units, bounded in time and bytes, until it is left."""
 
     def __init__(self, units: Iterable[Unit], kinds: Sequence[Kind]) -> None:
         self._units = units
@@ -29,7 +32,17 @@ class ReadAhead:
         self._room.set()
         self._error: BaseException | None = None
         self._ended = False
-        threading.Thread(target=self._fill, name="read-ahead", daemon=True).start()
+        self._closed = False
+        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._closed = True
+        self._room.set()
+        self._thread.join(_JOIN_S)
 
     def ready(self) -> bool:
         """Whether `pop` knows what leaves next: all tracks are there, or waiting is of no use."""
@@ -64,6 +77,8 @@ class ReadAhead:
                     if self._is_full(_FULL_S):
                         self._room.clear()
                 self._room.wait()
+                if self._closed:
+                    return
         except BaseException as error:
             self._error = error
         self._ended = True

@@ -10,7 +10,7 @@ from streamsocket.sources import link
 from streamsocket.sources.ahead import ReadAhead
 from streamsocket.sources.outlet import Outlet
 from streamsocket.sources.pacer import Pacer
-from streamsocket.sources.plan import make_plan
+from streamsocket.sources.plan import Plan, make_plan
 from streamsocket.sources.reader import MovieReader
 from streamsocket.sources.spec import FileSpec
 
@@ -28,7 +28,18 @@ def run_file(spec: FileSpec, outlet: Outlet) -> None:
     plan = make_plan(spec.path)
     notes = deque([track.note for track in plan.tracks if track.note], maxlen=16)
     reader = MovieReader(spec.path, plan, spec.loop, notes.append)
-    ahead = ReadAhead(reader.units(), [track.kind for track in plan.tracks])
+    with ReadAhead(reader.units(), [track.kind for track in plan.tracks]) as ahead:
+        _stream(spec, plan, reader, ahead, notes, outlet)
+
+
+def _stream(
+    spec: FileSpec,
+    plan: Plan,
+    reader: MovieReader,
+    ahead: ReadAhead,
+    notes: deque[str],
+    outlet: Outlet,
+) -> None:
     while not ahead.settled():
         outlet.wait_until(time.monotonic() + _POLL_S)
     reorder_delay_s = ahead.reorder_delay_s()
