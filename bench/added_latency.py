@@ -19,11 +19,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterable
 
+from bench.crowd import Crowd
 from bench.harness import Figure, Server, describe, floor, percentile, streamsocket, trouble
 from bench.movies import cached, noisy_movie
 from bench.rtp import AccessUnit, pictures, rtp_packets, sender_reports, wall_time
 from bench.rtsp import BenchError
-from bench.viewers import Crowd, ViewerReport
+from bench.viewers import ViewerReport
 
 METRIC = "streamsocket_added_latency_seconds"
 GOALS_MS = {50: 1.0, 99: 10.0}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from bench.crowd import Crowd
 from bench.harness import (
     Figure,
     Server,
@@ -17,7 +18,7 @@ from bench.harness import (
 )
 from bench.movies import cached, noisy_movie
 from bench.rtsp import Transport
-from bench.viewers import Crowd, Totals
+from bench.viewers import Totals
 
 GOAL_US: dict[Transport, float] = {"udp": 1.4, "tcp": 1.0}
 SETTLE_S = 4.0

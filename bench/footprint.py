@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.crowd import Crowd
 from bench.harness import Figure, streamsocket
 from bench.movies import cached, noisy_movie
-from bench.viewers import Crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL_TIMEOUT_S = 600

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import av
 
+from bench.crowd import Crowd
 from bench.harness import Figure, describe, streamsocket, trouble
 from bench.movies import cached, noisy_movie, vary_frame_rate
 from bench.rtp import pictures, rtp_packets
-from bench.viewers import Crowd
 
 CLOCK_RATE = 90_000
 RATES = {

@@ -1,8 +1,8 @@
 """What every bench needs: figures with their goals, and the servers that are measured.
 
 CPU is what the kernel charged to the processes (user and system time in /proc/PID/stat), so that
-a busy machine doesn't blur the figures; memory is their proportional set size (smaps_rollup), in
-which a page that two processes share counts once.
+a busy machine doesn't blur the figures. How much memory they take is their proportional set size,
+in which a page that two processes share counts once; how it grows is what they allocated.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ class Server:
 
     def pss_kb(self) -> list[int]:
         """Proportional set size of each process in KB, the server's own first."""
-        return [proportional_set_kb(pid) for pid in self.processes()]
+        return [memory_kb(pid, "Pss") for pid in self.processes()]
+
+    def anonymous_kb(self) -> int:
+        """What all processes have allocated, in KB: it doesn't change with who shares libraries."""
+        return sum(memory_kb(pid, "Anonymous") for pid in self.processes())
 
     def descriptors(self) -> int:
         """How many file descriptors the server's process holds."""
@@ -94,12 +98,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def proportional_set_kb(pid: int) -> int:
-    """Memory of a process in KB, shared pages divided among those who share them."""
+def memory_kb(pid: int, kind: str) -> int:
+    """Memory of a process in KB by one of the kinds in proc(5)'s smaps_rollup."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(kind + ":"):
             return int(line.split()[1])
-    raise BenchError(f"the kernel tells no PSS of process {pid}")
+    raise BenchError(f"the kernel tells no {kind} of process {pid}")
 
 
 @contextmanager

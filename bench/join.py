@@ -12,10 +12,11 @@ import random
 import time
 from statistics import median
 
+from bench.crowd import Crowd
 from bench.harness import Figure, describe, percentile, streamsocket, trouble
 from bench.movies import cached, noisy_movie
 from bench.rtp import Rtp, rtp_packets, starts_keyframe
-from bench.viewers import Crowd, ViewerReport
+from bench.viewers import ViewerReport
 
 GOP_S = 10
 KEEP = 72

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 
+from bench.crowd import Crowd
 from bench.harness import Figure, Server, describe, streamsocket
 from bench.movies import cached, noisy_movie
 from bench.rtsp import Transport
-from bench.viewers import Crowd
 
 AT_ONCE = 50
 SETTLE_S = 3.0
@@ -39,11 +39,11 @@ def a_viewer(server: Server, transport: Transport, viewers: int) -> Figure:
     with Crowd() as crowd:
         crowd.leave(crowd.join(server.url + "fanout", transport, 10))
         time.sleep(SETTLE_S)
-        before = sum(server.pss_kb())
+        before = server.anonymous_kb()
         crowd.join(server.url + "fanout", transport, viewers)
         time.sleep(SETTLE_S)
-        after = sum(server.pss_kb())
-        said = f"PSS {before} KB with none, {after} KB with {describe(crowd.totals())}"
+        after = server.anonymous_kb()
+        said = f"allocated {before} KB with none, {after} KB with {describe(crowd.totals())}"
     return Figure(f"memory a viewer, {transport}", (after - before) / viewers, "KB", GOAL_KB, said)
 
 
@@ -61,11 +61,11 @@ def come_and_go(server: Server, early: int, late: int) -> list[Figure]:
                 crowd.leave(joined, teardown=turn % 4 < 2)
                 sessions += AT_ONCE
             time.sleep(SETTLE_S)
-            marks.append(sum(server.pss_kb()))
+            marks.append(server.anonymous_kb())
         left = server.descriptors() - descriptors
     said = f"{AT_ONCE} at a time, UDP and TCP in turn, half of them leave without TEARDOWN"
     return [
         Figure(f"growth from {early} to {late} sessions", marks[1] - marks[0], "KB",
-               LEFT_BEHIND_KB, f"PSS {marks[0]} KB, then {marks[1]} KB; {said}"),
+               LEFT_BEHIND_KB, f"allocated {marks[0]} KB, then {marks[1]} KB; {said}"),
         Figure("file descriptors left behind", left, "", 0, f"after {late} sessions"),
     ]  # fmt: skip

@@ -15,13 +15,14 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
-from streamsocket.sources.movie import make_movie
 
+from bench.crowd import Crowd
 from bench.harness import Figure, percentile, streamsocket
 from bench.movies import cached
 from bench.rtp import aac_frames, pictures, rtp_packets, sender_reports, wall_time
 from bench.rtsp import BenchError, Media
-from bench.viewers import Crowd, Packet, ViewerReport
+from bench.viewers import Packet, ViewerReport
+from streamsocket.sources.movie import make_movie
 
 SETTLE_S = 3.0
 """A joining viewer's first pictures have other timestamps; they are left out."""

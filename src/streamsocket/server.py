@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from streamsocket.errors import StreamSocketError
@@ -17,7 +19,7 @@ from streamsocket.hub.snapshot import fan_out_times, track_statuses
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 from streamsocket.settings import Settings
 from streamsocket.sources.process import SourceProcess, SourceStatus
-from streamsocket.sources.spec import parse_source
+from streamsocket.sources.spec import FileSpec, SourceSpec, parse_source
 from streamsocket.status import ServerStatus, StreamStatus
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
@@ -80,7 +82,9 @@ class Server:
             self._http.stop()
             self._http = None
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_SECONDS)
+            closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+            with suppress(TimeoutError):
+                closing.result(_STOP_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self.ended.set()
@@ -207,7 +211,7 @@ class Server:
             statuses.append(
                 StreamStatus(
                     name=name,
-                    source=process.spec.text,
+                    source=_label(process.spec),
                     state=source.state,
                     tracks=tracks,
                     viewers=len(stream.readers) if stream else 0,
@@ -223,6 +227,11 @@ class Server:
                 )
             )
         return statuses
+
+
+def _label(spec: SourceSpec) -> str:
+    """What to call a source before everybody: where its file is, is the server's own affair."""
+    return Path(spec.path).name if isinstance(spec, FileSpec) else spec.text
 
 
 def _limits(settings: Settings) -> Limits:

@@ -53,6 +53,7 @@ MOVIES = {
     "edit_list": Movie(b_frames=2, seconds=Fraction(6), changes=(("-ss", "1.5"),)),
     "mpegts": Movie(b_frames=2, suffix=".ts"),
     "short": Movie(seconds=Fraction(2)),
+    "fast": Movie(Fraction(30), size="1280x720"),
 }
 
 

@@ -23,25 +23,43 @@ STOP_S = 10.0
 COMMAND = (sys.executable, "-c", "from streamsocket.cli.main import main; main()")
 """`streamsocket`, also where the script of that name is not on the path."""
 
+_FETCH = (
+    sys.executable,
+    "-c",
+    "import sys, urllib.request as http;"
+    "sys.stdout.buffer.write(http.urlopen(sys.argv[1], timeout=5).read())",
+)
+
 
 class RunningServer:
     """A server process, and what its users can see of it."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], log: Path, host: str, ports: tuple[int, int, int]
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        host: str,
+        ports: tuple[int, int, int],
+        prefix: Sequence[str],
     ) -> None:
         self.process = process
         self.host = host
         self.rtsp_port, self.http_port, self.udp_port = ports
         self._log = log
+        self._prefix = prefix
 
     def url(self, name: str) -> str:
         """Where players watch the stream of this name."""
         return f"rtsp://{self.host}:{self.rtsp_port}/{name}"
 
     def get(self, path: str) -> bytes:
-        """The body that HTTP answers with."""
+        """The body that HTTP answers with, asked for from where the server runs."""
         address = f"http://{self.host}:{self.http_port}{path}"
+        if self._prefix:
+            done = subprocess.run([*self._prefix, *_FETCH, address], capture_output=True)
+            if done.returncode:
+                raise urllib.error.URLError(done.stderr.decode())
+            return done.stdout
         with urllib.request.urlopen(address, timeout=5) as answer:
             return bytes(answer.read())
 
@@ -140,7 +158,7 @@ def serving(
                 start_new_session=True,
             )
         stack.callback(_kill, process)
-        server = RunningServer(process, log, host, ports)
+        server = RunningServer(process, log, host, ports, prefix)
         server.wait_until_live(names if wait_for is None else wait_for)
         yield server
         server.stop()

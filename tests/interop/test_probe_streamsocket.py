@@ -59,7 +59,7 @@ def test_the_test_source_arrives_whole_and_in_sync(
 def test_the_table_is_for_people(server: RunningServer) -> None:
     code, out, error = probe(server.url("test"))
     assert (code, error) == (0, "")
-    for words in ("Picture", "Sound", "640×360", "sound − picture", "ms until connected"):
+    for words in ("Picture", "Sound", "640×360", "sound − picture", "connected after"):
         assert words in out
 
 

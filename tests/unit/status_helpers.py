@@ -30,6 +30,8 @@ def live_stream(
         loops=loops,
         skipped_packets=7,
         message=message,
+        fan_out_p50_s=0.0005,
+        fan_out_p99_s=0.002,
     )
 
 

@@ -138,12 +138,32 @@ def test_a_source_that_cannot_be_opened_ends_the_command(server: type[FakeServer
     assert server.made.stopped == 1
 
 
-def test_a_failed_source_beside_others_does_not_spoil_an_end_that_was_asked_for(
+def test_a_source_that_fails_later_does_not_spoil_an_end_that_is_asked_for(
     server: type[FakeServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.failure = SourceError("'movie.mp4' is empty.")
-    monkeypatch.setattr(server, "start", lambda _: os.kill(os.getpid(), signal.SIGINT))
-    assert call("serve", "movie.mp4", "test").exit_code == 0
+    def fail_and_interrupt(_: FakeServer) -> ServerStatus:
+        server.failure = SourceError("'movie.mp4' is gone.")
+        os.kill(os.getpid(), signal.SIGINT)
+        return server_status()
+
+    monkeypatch.setattr(server, "start", lambda _: None)
+    monkeypatch.setattr(server, "status", fail_and_interrupt)
+    result = call("serve", "movie.mp4", "test")
+    assert (result.exit_code, result.stderr, server.made.stopped) == (0, "", 1)
+
+
+def test_sources_that_all_fail_later_end_the_command(
+    server: type[FakeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fake: FakeServer) -> ServerStatus:
+        server.failure = SourceError("'movie.mp4' is gone.")
+        fake.ended.set()
+        return server_status()
+
+    monkeypatch.setattr(server, "start", lambda _: None)
+    monkeypatch.setattr(server, "status", fail)
+    result = call("serve", "movie.mp4")
+    assert (result.exit_code, result.stderr) == (1, "streamsocket: 'movie.mp4' is gone.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

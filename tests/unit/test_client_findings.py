@@ -60,7 +60,8 @@ def test_good_news_is_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"packets": 0, "units": 0}, "No packet of the picture arrived within 5.0 s."),
+        ({"packets": 0, "units": 0}, "within 5.0 s over UDP: is a firewall in the way?"),
+        ({"packets": 0, "units": 0, "transport": "tcp"}, "picture arrived within 5.0 s."),
         ({"units": 0}, "but no whole access unit: is it really H264?"),
         ({"keyframes": 0, "decoded": 0}, "No keyframe arrived within 5.0 s, so no picture"),
         ({"decoded": 0}, "The picture arrives, but none of it can be decoded."),

@@ -139,6 +139,16 @@ def test_a_burst_at_the_beginning_does_not_count_as_pace() -> None:
     assert not measure.has_b_frames
 
 
+def test_b_frames_do_not_change_the_pace() -> None:
+    measure = TrackMeasure(90_000)
+    for number in range(60):
+        shown = number + (2, -1, -1)[number % 3]  # P, B, B
+        unit = AccessUnit([b"x"], shown * 3600, number == 0)
+        measure.add(Received(0, unit, 11.0 + number * 0.04), settled=True)
+    assert measure.has_b_frames
+    assert measure.media_frame_rate == pytest.approx(25, rel=0.005)
+
+
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run `streamsocket probe`, which finds this report."""

@@ -284,6 +284,12 @@ def test_a_file_that_cannot_be_played_is_explained(
     assert str(path) in str(caught.value)
 
 
+def test_a_path_may_hold_any_sign(movie: Path, tmp_path: Path) -> None:
+    path = tmp_path / "http: 100%03d ü.mp4"
+    path.write_bytes(movie.read_bytes())
+    assert len(make_plan(str(path)).tracks) == 2
+
+
 def test_a_directory_is_explained(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is a directory"):
         make_plan(str(tmp_path))

@@ -107,25 +107,33 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
             self._next += LINES_EVERY_S
         for stream in status.streams:
             news = stream.state, stream.message
-            changed = self._told.get(stream.name) != news
-            self._told[stream.name] = news
-            if changed or (regular and stream.state == "live"):
-                _print(self._out, [plain_line(stream, with_message=changed)])
+            if self._told.get(stream.name) != news:
+                self._told[stream.name] = news
+                _print(self._out, [news_line(stream)])
+            elif regular and stream.state == "live":
+                _print(self._out, [figures_line(stream)])
 
 
-def plain_line(stream: StreamStatus, *, with_message: bool) -> str:
-    """`movie: live, 0:12 / 1:30, 25.00 fps, 2.43 Mbit/s, 4 viewers. VP9 is transcoded.`"""
-    facts: list[str] = [stream.state]
-    if stream.state == "live":
-        rate = wording.frame_rate(stream)
-        facts += [
-            wording.position(stream),
-            "" if rate is None else f"{rate:.2f} fps",
-            wording.bitrate(stream.bitrate_bps),
-            wording.counted(stream.viewers, "viewer"),
-        ]
-    line = f"{stream.name}: {', '.join(fact for fact in facts if fact)}"
-    return f"{line}. {stream.message}" if with_message and stream.message else line
+def news_line(stream: StreamStatus) -> str:
+    """`movie: live, H.264 1280x720, AAC 48 kHz stereo. VP9 is transcoded to H.264.`"""
+    line = f"{stream.name}: {_listed(stream.state, wording.tracks(stream))}"
+    return f"{line}. {stream.message}" if stream.message else line
+
+
+def figures_line(stream: StreamStatus) -> str:
+    """`movie: 0:12 / 1:30, 25.00 fps, 2.43 Mbit/s, 4 viewers`."""
+    rate = wording.frame_rate(stream)
+    figures = _listed(
+        wording.position(stream),
+        "" if rate is None else f"{rate:.2f} fps",
+        wording.bitrate(stream.bitrate_bps),
+        wording.counted(stream.viewers, "viewer"),
+    )
+    return f"{stream.name}: {figures}"
+
+
+def _listed(*facts: str) -> str:
+    return ", ".join(fact for fact in facts if fact)
 
 
 def _print(out: TextIO, lines: list[str]) -> None:

@@ -190,19 +190,24 @@ _ROWS: dict[str, Callable[[TrackReport], str]] = {
 def _steps(report: Report) -> Text:
     """What took how long, and how far sound and picture are apart."""
     times = report.times
-    steps = [
-        f"{name} {seconds * 1000:.0f}"
-        for name, seconds in (
-            ("connected", times.connected_s),
-            ("described", times.described_s),
-            ("playing", times.playing_s),
-            ("packet", times.first_packet_s),
-            ("keyframe", times.first_keyframe_s),
-            ("picture", times.first_picture_s),
-        )
-        if seconds is not None
+    lines = [
+        _milestones(
+            "",
+            {
+                "connected": times.connected_s,
+                "described": times.described_s,
+                "playing": times.playing_s,
+            },
+        ),
+        _milestones(
+            "first ",
+            {
+                "packet": times.first_packet_s,
+                "keyframe": times.first_keyframe_s,
+                "picture": times.first_picture_s,
+            },
+        ),
     ]
-    lines = ["ms until " + ", ".join(steps)]
     if report.sync:
         sync = report.sync
         lines.append(
@@ -211,7 +216,15 @@ def _steps(report: Report) -> Text:
         )
     if any(track.latency for track in report.tracks):
         lines.append("ages: p50 / p95 / p99 since capture, by the server's sender reports")
-    return Text("\n".join(lines), "dim")
+    return Text("\n".join(filter(None, lines)), "dim")
+
+
+def _milestones(prefix: str, steps: dict[str, float | None]) -> str:
+    return ", ".join(
+        f"{prefix}{step} after {seconds * 1000:.0f} ms"
+        for step, seconds in steps.items()
+        if seconds is not None
+    )
 
 
 def _finding(sentence: str) -> Text:

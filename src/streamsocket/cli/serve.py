@@ -102,6 +102,7 @@ def run(settings: Settings) -> None:
     # A thread that wants the interpreter's lock waits this long before it asks for it. Python's
     # 5 ms, while a page is made in another thread, would be 5 ms of jitter for every viewer.
     sys.setswitchinterval(0.001)
+    _allow_many_files()
     with _stop_signals() as stop:
         server = Server(settings)
         server.start()
@@ -117,6 +118,19 @@ def run(settings: Settings) -> None:
                 raise server.failure
         finally:
             server.stop()
+
+
+def _allow_many_files() -> None:
+    """Every viewer is a file descriptor: take as many as the system lets this user have."""
+    if sys.platform == "win32":
+        return  # sockets are not counted there
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError):
+        pass  # macOS refuses its own "unlimited"; what is allowed already has to do
 
 
 class _Stop:

@@ -41,7 +41,12 @@ def _missing(report: Report, played: list[TrackReport]) -> Iterator[str]:
     for track in played:
         name = NAMES[track.kind]
         if track.packets == 0:
-            yield f"No packet of the {name} arrived within {report.seconds:.1f} s."
+            advice = (
+                " over UDP: is a firewall in the way? Try --transport tcp."
+                if track.transport == "udp"
+                else "."
+            )
+            yield f"No packet of the {name} arrived within {report.seconds:.1f} s{advice}"
         elif track.units == 0:
             yield (
                 f"Packets of the {name} arrive, but no whole access unit: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import linear_regression, median
 
@@ -20,19 +20,17 @@ class Spread:
     """
 
     def __init__(self) -> None:
-        self._moments: deque[tuple[int, float]] = deque(maxlen=MAX_VALUES)
+        self.moments: deque[tuple[int, float]] = deque(maxlen=MAX_VALUES)
+        """Timestamps and moments, in the order in which they were noted."""
 
     def add(self, timestamp: int, moment: float) -> None:
         """Note that it happened to the unit of this timestamp, in seconds since the epoch."""
-        self._moments.append((timestamp, moment))
-
-    def moments(self) -> list[float]:
-        """The moments alone, in the order in which they were noted."""
-        return [moment for _, moment in self._moments]
+        self.moments.append((timestamp, moment))
 
     def ages_ms(self, capture_time: Callable[[float], float]) -> list[float]:
         """How many milliseconds after its capture it happened to each."""
-        return [(moment - capture_time(timestamp)) * 1000 for timestamp, moment in self._moments]
+        moments = tuple(self.moments)  # at once: another thread may be adding
+        return [(moment - capture_time(timestamp)) * 1000 for timestamp, moment in moments]
 
 
 class TrackMeasure:
@@ -54,8 +52,6 @@ class TrackMeasure:
         """Access units come in another order than they are shown in."""
         self.arrivals = Spread()
         self._keyframe_timestamps: deque[int] = deque(maxlen=MAX_VALUES)
-        self._timed = 0
-        self._lowest = self._highest = 0
         self._previous: int | None = None
 
     def add(self, received: Received, *, settled: bool) -> None:
@@ -72,24 +68,18 @@ class TrackMeasure:
                 self.first_keyframe = received.arrival
         if settled:
             self.arrivals.add(unit.timestamp, received.arrival)
-            self._time(unit.timestamp)
             if unit.keyframe:
                 self._keyframe_timestamps.append(unit.timestamp)
 
     @property
     def frame_rate(self) -> float | None:
         """Access units a second, by their arrival."""
-        moments = self.arrivals.moments()
-        if len(moments) < 2 or moments[0] == moments[-1]:
-            return None
-        # The slope of all, so that the first and the last being late or early does not count.
-        return linear_regression([m - moments[0] for m in moments], range(len(moments))).slope
+        return _pace([moment for _, moment in self.arrivals.moments])
 
     @property
     def media_frame_rate(self) -> float | None:
         """Access units a second, by their timestamps."""
-        ticks = self._highest - self._lowest
-        return (self._timed - 1) * self._clock_rate / ticks if ticks else None
+        return _pace([timestamp / self._clock_rate for timestamp, _ in self.arrivals.moments])
 
     @property
     def keyframe_interval_s(self) -> float | None:
@@ -98,9 +88,14 @@ class TrackMeasure:
         steps = [after - before for before, after in pairwise(stamps)]
         return median(steps) / self._clock_rate if steps else None
 
-    def _time(self, timestamp: int) -> None:
-        if not self._timed:
-            self._lowest = self._highest = timestamp
-        self._timed += 1
-        self._lowest = min(self._lowest, timestamp)
-        self._highest = max(self._highest, timestamp)
+
+def _pace(seconds: Sequence[float]) -> float | None:
+    """How many a second, from all of them: neither the first nor the last decides by being late.
+
+    Nor does it matter that B-frames are not in the order of their timestamps.
+    """
+    if len(seconds) < 2:
+        return None
+    since_first = [second - seconds[0] for second in seconds]
+    slope = linear_regression(range(len(seconds)), since_first).slope
+    return 1 / slope if slope > 0 else None

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
+
+_WINDOW_S = 4.0
+
+# After a silence as long as this, the rate of what came before says nothing any more.
+_SILENCE_S = 1.0
+
+_MOST_ARRIVALS = 20_000
+
+
+class _Arrival(NamedTuple):
+    moment: float
+    bytes: int
+    units: int
 
 
 class Meter:
-    """Bytes and access units a second, over the last few seconds."""
-
-    WINDOW_S = 4.0
+    """Bits and access units a second, over the last few seconds."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[int, int, int]] = deque()
-        self._second = 0
-        self._bytes = 0
-        self._units = 0
-        self._began: float | None = None
+        self._arrivals: deque[_Arrival] = deque(maxlen=_MOST_ARRIVALS)
 
     def add(self, size: int, completes_unit: bool, now: float) -> None:
         """Count what arrived now."""
-        if self._began is None:
-            self._began = now
-        second = int(now)
-        if second != self._second:
-            self._close(second)
-        self._bytes += size
-        self._units += completes_unit
+        arrivals = self._arrivals
+        arrivals.append(_Arrival(now, size, completes_unit))
+        while arrivals[0].moment < now - _WINDOW_S:
+            arrivals.popleft()
 
     def rates(self, now: float) -> tuple[float, float]:
         """Return bits and access units a second; 0 where nothing came lately."""
-        if self._began is None:
+        if not self._arrivals:
             return 0.0, 0.0
-        if int(now) != self._second:
-            self._close(int(now))
-        span = min(now - self._began, len(self._seconds) + now % 1.0)
-        if span < 0.5:
+        first, last = self._arrivals[0], self._arrivals[-1]
+        # From the first arrival to the last, which is not counted twice: n intervals have n + 1
+        # ends. Where nothing comes any more, the silence counts too.
+        end = last.moment if now - last.moment < _SILENCE_S else now
+        span = end - first.moment
+        if span <= 0 or now - last.moment > _WINDOW_S:
             return 0.0, 0.0
-        total_bytes = self._bytes + sum(b for _, b, _ in self._seconds)
-        total_units = self._units + sum(u for _, _, u in self._seconds)
+        total_bytes = sum(arrival.bytes for arrival in self._arrivals) - first.bytes
+        total_units = sum(arrival.units for arrival in self._arrivals) - first.units
         return total_bytes * 8 / span, total_units / span
-
-    def _close(self, second: int) -> None:
-        """Begin another second, and forget those outside the window."""
-        if self._second:
-            self._seconds.append((self._second, self._bytes, self._units))
-            for silent in range(self._second + 1, min(second, self._second + 10)):
-                self._seconds.append((silent, 0, 0))
-        while self._seconds and self._seconds[0][0] < second - self.WINDOW_S:
-            self._seconds.popleft()
-        self._second = second
-        self._bytes = self._units = 0

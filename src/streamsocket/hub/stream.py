@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from streamsocket.errors import ParseError
 from streamsocket.hub.fanout import InterleavedGroups
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
@@ -183,7 +184,10 @@ class Publication:
         """Take a batch: packets of one access unit of the track with that index.
 
         It is sent by the next `flush`; one flush a wakeup lets sound and picture share a send.
+        Raises `ParseError` for a track that was not announced.
         """
+        if not 0 <= track < len(self._stream.tracks):
+            raise ParseError(f"There is no track {track} in '{self._stream.name}'.")
         if self._arrived is None:
             self._arrived = time.monotonic()
         if self._stream.publication is self:

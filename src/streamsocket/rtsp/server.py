@@ -59,12 +59,13 @@ class RtspServer:
     def open(self) -> None:
         """Listen. Raises `StreamSocketError` if a port cannot be had."""
         options = self.options
-        self._listener = _listen(options.host, options.port)
+        listener = _listen(options.host, options.port)
         try:
             self._rtp, self._rtcp = bind_pair(options.host, options.udp_port)
         except StreamSocketError:
-            self._listener.close()
+            listener.close()
             raise
+        self._listener = listener
         self._rtp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UDP_SEND_BUFFER_BYTES)
         self.udp = UdpSender(self.loop, self._rtp, self._rtcp)
         self.loop.add_reader(self._listener, self._accept)

@@ -58,7 +58,7 @@ def open_movie(path: str) -> InputContainer:
             raise SourceError(f"'{path}' is a directory: give the path of a file in it.")
         if os.path.getsize(path) == 0:
             raise SourceError(f"'{path}' is empty: was it written, or copied, to its end?")
-        return av.open(path)
+        return av.open(f"file:{path}")  # or a colon in the path would end a protocol's name
     except FileNotFoundError:
         raise SourceError(f"There is no file '{path}': check the path.") from None
     except PermissionError:

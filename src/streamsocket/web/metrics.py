@@ -63,6 +63,11 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         "Packets that slow viewers were too late for, all viewers together.",
         labels=["stream"],
     )
+    fan_out = GaugeMetricFamily(
+        "streamsocket_stream_fan_out_seconds",
+        "From a batch's arrival to its last copy's departure, lately.",
+        labels=["stream", "quantile"],
+    )
     bitrate = GaugeMetricFamily(
         "streamsocket_track_bits_per_second", "The bitrate lately.", labels=["stream", "kind"]
     )
@@ -76,9 +81,12 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         up.add_metric([stream.name], stream.state == "live")
         viewers.add_metric([stream.name], stream.viewers)
         skipped.add_metric([stream.name], stream.skipped_packets)
+        for quantile, time in (("0.5", stream.fan_out_p50_s), ("0.99", stream.fan_out_p99_s)):
+            if time is not None:
+                fan_out.add_metric([stream.name, quantile], time)
         for track in stream.tracks:
             labels = [stream.name, track.kind]
             bitrate.add_metric(labels, track.bitrate_bps)
             packets.add_metric(labels, track.packets)
             size.add_metric(labels, track.bytes)
-    yield from (up, viewers, skipped, bitrate, packets, size)
+    yield from (up, viewers, skipped, fan_out, bitrate, packets, size)
