@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.interop.movies import MovieShelf
+
 _untested = pytest.StashKey[list[str]]()
 
 
@@ -23,6 +25,12 @@ def cannot_test(request: pytest.FixtureRequest) -> Callable[[str], NoReturn]:
         pytest.skip(what_and_why)
 
     return say_and_skip
+
+
+@pytest.fixture(scope="session")
+def movies(tmp_path_factory: pytest.TempPathFactory) -> MovieShelf:
+    """Movies by name, each made when it is first asked for."""
+    return MovieShelf(tmp_path_factory.mktemp("movies"))
 
 
 def pytest_terminal_summary(

@@ -53,7 +53,9 @@ MOVIES = {
     "edit_list": Movie(b_frames=2, seconds=Fraction(6), changes=(("-ss", "1.5"),)),
     "mpegts": Movie(b_frames=2, suffix=".ts"),
     "short": Movie(seconds=Fraction(2)),
-    "fast": Movie(Fraction(30), size="1280x720"),
+    "second": Movie(Fraction(25), seconds=Fraction(1)),
+    "uneven_second": Movie(Fraction(30000, 1001), seconds=Fraction(31 * 1001, 30000)),
+    "large": Movie(Fraction(30), size="1280x720"),
 }
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from movies import MovieShelf
-from raw_rtsp import RawRtsp
-from serving import RunningServer, serving
-from witness import MIXED, Witness
+from tests.interop.movies import MovieShelf
+from tests.interop.raw_rtsp import RawRtsp
+from tests.interop.serving import RunningServer, serving
+from tests.interop.witness import MIXED, Witness
 
 MEGABYTE = 1_000_000
 NOT_MORE = 20 * MEGABYTE
@@ -24,7 +24,7 @@ CONNECTIONS = 1_000
 @pytest.fixture(scope="module")
 def server(movies: MovieShelf) -> Iterator[RunningServer]:
     """Serves one movie to one viewer, who must not notice anything."""
-    with serving(f"movie={movies['pal']}", f"fast={movies['fast']}") as running:
+    with serving(f"movie={movies['pal']}", f"large={movies['large']}") as running:
         yield running
 
 
@@ -213,9 +213,9 @@ def test_frames_on_channels_that_nobody_has_set_up(server: RunningServer) -> Non
 
 
 def test_a_viewer_that_stops_reading_costs_bounded_memory(server: RunningServer) -> None:
-    before = server.stream("fast")["skipped_packets"]
+    before = server.stream("large")["skipped_packets"]
     memory = server.resident_bytes()
-    with Witness(server.url("fast")) as neighbour, RawRtsp(server.url("fast")) as sleeper:
+    with Witness(server.url("large")) as neighbour, RawRtsp(server.url("large")) as sleeper:
         sleeper.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sleeper.describe()
         for index, media in enumerate(sleeper.medias):
@@ -226,5 +226,5 @@ def test_a_viewer_that_stops_reading_costs_bounded_memory(server: RunningServer)
         time.sleep(8)
         assert server.resident_bytes() - memory < NOT_MORE
         time.sleep(0.7)
-        assert server.stream("fast")["skipped_packets"] > before
+        assert server.stream("large")["skipped_packets"] > before
     neighbour.has_seen_all()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from movies import MovieShelf
-from raw_rtsp import RawRtsp
-from serving import RunningServer, free_ports, serving, streamsocket
+from tests.interop.movies import MovieShelf
+from tests.interop.raw_rtsp import RawRtsp
+from tests.interop.serving import RunningServer, free_ports, serving, streamsocket
 
 NOWHERE = ("--rtsp-port", "0", "--http-port", "0")
 

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from movies import MovieShelf
-from serving import RunningServer, serving
+from tests.interop.movies import MovieShelf
+from tests.interop.serving import RunningServer, serving
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 SERVER, VIEWER = "10.99.0.1", "10.99.0.2"
 SECONDS = 4
 
 _WATCH = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from witness import MIXED, TCP, UDP, Witness
-protocols = {"udp": UDP, "tcp": TCP, "mixed": MIXED}[sys.argv[3]]
-with Witness(sys.argv[2], protocols) as witness:
-    time.sleep(float(sys.argv[4]))
+from tests.interop.witness import MIXED, TCP, UDP, Witness
+protocols = {"udp": UDP, "tcp": TCP, "mixed": MIXED}[sys.argv[2]]
+with Witness(sys.argv[1], protocols) as witness:
+    time.sleep(float(sys.argv[3]))
 witness.has_seen_all()
 print(json.dumps({k: [len(t.arrivals), t.largest] for k, t in witness.tracks.items()}))
 """
@@ -73,6 +73,7 @@ class Namespaces:
             capture_output=True,
             text=True,
             timeout=SECONDS + 20,
+            cwd=ROOT,
         )
 
     def fragments(self) -> int:
@@ -97,7 +98,7 @@ def namespaces(
 @pytest.fixture(scope="module")
 def server(namespaces: Namespaces, movies: MovieShelf) -> Iterator[RunningServer]:
     with serving(
-        f"movie={movies['fast']}",
+        f"movie={movies['large']}",
         host=SERVER,
         prefix=["ip", "netns", "exec", namespaces.server],
     ) as running:
@@ -109,7 +110,7 @@ def test_every_packet_arrives_whole(
     transport: str, namespaces: Namespaces, server: RunningServer
 ) -> None:
     done = namespaces.run(
-        *(sys.executable, "-c", _WATCH, str(HERE)),
+        *(sys.executable, "-c", _WATCH),
         *(server.url("movie"), transport, str(SECONDS)),
         namespace=namespaces.viewer,
     )

@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-import players
+from tests.interop import players
 import pytest
-from movies import MovieShelf
-from players import Played, Protocol
-from raw_rtsp import RawRtsp
-from serving import RunningServer, serving
-from sync import sound_minus_picture_s
+from tests.interop.movies import MovieShelf
+from tests.interop.players import Played, Protocol
+from tests.interop.raw_rtsp import RawRtsp
+from tests.interop.serving import RunningServer, serving
+from tests.interop.sync import sound_minus_picture_s
 
 STREAMS = ("pal", "opus")
 """H.264 with AAC, and with Opus; 25 pictures a second."""

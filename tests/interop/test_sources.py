@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import Any
 
-import players
+from tests.interop import players
 import pytest
-from movies import MOVIES, MovieShelf
-from serving import RunningServer, serving
-from witness import MIXED, TCP, UDP, TrackRecord, Witness
+from tests.interop.movies import MOVIES, MovieShelf
+from tests.interop.serving import RunningServer, serving
+from tests.interop.witness import MIXED, TCP, UDP, TrackRecord, Witness
 
 JOINED_S = 2.0
 """After this, whoever has joined is live, and times are no longer squeezed."""

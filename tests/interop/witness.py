@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raw_rtsp import Media, RawRtsp
+from tests.interop.raw_rtsp import Media, RawRtsp
 
 Protocol = Literal["udp", "tcp"]
 

@@ -168,7 +168,8 @@ def demo(console: Console) -> int:
         console.print(f"Making a movie of {MOVIE_SECONDS} s with sound …")
         MOVIE.parent.mkdir(exist_ok=True)
         unfinished = MOVIE.with_suffix(".part.mp4")
-        make_movie(unfinished, seconds=MOVIE_SECONDS, rate=Fraction(FRAME_RATE))
+        # No B-frames, as from a camera: reordering would be most of the latency that is shown.
+        make_movie(unfinished, seconds=MOVIE_SECONDS, rate=Fraction(FRAME_RATE), b_frames=0)
         unfinished.replace(MOVIE)
     settings = Settings(
         # Any free port: the demo may run beside a server.
