@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-
 from tests.interop.movies import MovieShelf
 
 _untested = pytest.StashKey[list[str]]()

@@ -15,7 +15,7 @@ from typing import TypeVar
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.limits import Limits
-from streamsocket.hub.snapshot import fan_out_times, track_statuses
+from streamsocket.hub.snapshot import added_latency, track_statuses
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 from streamsocket.settings import Settings
 from streamsocket.sources.process import SourceProcess, SourceStatus
@@ -207,7 +207,6 @@ class Server:
             source = process.status
             stream = self._hub.find(name)
             tracks = track_statuses(stream, now) if stream else ()
-            median, worst = fan_out_times(stream) if stream else (None, None)
             statuses.append(
                 StreamStatus(
                     name=name,
@@ -221,9 +220,8 @@ class Server:
                     duration_s=source.duration_s,
                     loops=source.loops,
                     skipped_packets=stream.skipped_packets if stream else 0,
-                    fan_out_p50_s=median,
-                    fan_out_p99_s=worst,
                     message=source.message,
+                    added_latency=added_latency(stream) if stream else None,
                 )
             )
         return statuses

@@ -27,6 +27,19 @@ class TrackStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AddedLatency:
+    """What the server adds: from the arrival of a batch to its last copy being out.
+
+    Batches without viewers are not counted.
+    """
+
+    buckets: tuple[tuple[float, int], ...]
+    """For each bound in seconds, how many batches took no longer."""
+    count: int
+    sum_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStatus:
     """One stream: who makes it, what it is made of, who watches."""
 
@@ -48,9 +61,8 @@ class StreamStatus:
     """Packets that slow viewers were too late for, all viewers together."""
     message: str | None
     """Why it failed or what is being done to it (`"VP9 is transcoded to H.264"`), a sentence."""
-    fan_out_p50_s: float | None = None
-    """From the arrival of a batch to its last copy being out, lately; None without viewers."""
-    fan_out_p99_s: float | None = None
+    added_latency: AddedLatency | None = None
+    """None before the stream is live for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

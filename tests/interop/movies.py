@@ -54,7 +54,7 @@ MOVIES = {
     "mpegts": Movie(b_frames=2, suffix=".ts"),
     "short": Movie(seconds=Fraction(2)),
     "second": Movie(Fraction(25), seconds=Fraction(1)),
-    "uneven_second": Movie(Fraction(30000, 1001), seconds=Fraction(31 * 1001, 30000)),
+    "uneven": Movie(Fraction(30000, 1001), seconds=Fraction(45 * 1001, 30000)),
     "large": Movie(Fraction(30), size="1280x720"),
 }
 

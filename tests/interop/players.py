@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.interop.serving import COMMAND
+
 Protocol = Literal["udp", "tcp"]
 
 START_S = 15.0
 """How long a player may take on top of what it plays."""
 
 _NOBODY = 65534
+_SILENCE_US = 5_000_000
+"""FFmpeg's -timeout."""
 
 
 @dataclass
@@ -43,12 +47,13 @@ class Played:
 
 def ffmpeg(url: str, protocol: Protocol, seconds: float) -> Played:
     """FFmpeg, which decodes both tracks and writes down every frame."""
-    # -timeout is FFmpeg's socket timeout, in microseconds.
     done = _run(
-        ["ffprobe", "-v", "warning", "-rtsp_transport", protocol, "-timeout", "5000000"]
-        + ["-read_intervals", f"%+{seconds}", "-show_frames", "-of", "json"]
-        + ["-show_entries", "frame=media_type,best_effort_timestamp_time,nb_samples,sample_rate"]
-        + ["-show_entries", "stream=codec_name", url],
+        [
+            *f"ffprobe -v warning -rtsp_transport {protocol} -timeout {_SILENCE_US}".split(),
+            *f"-read_intervals %+{seconds} -show_frames -of json -show_entries".split(),
+            "frame=media_type,best_effort_timestamp_time,nb_samples",
+            url,
+        ],
         seconds,
     )
     said = json.loads(done.stdout)
@@ -69,9 +74,12 @@ def ffmpeg_record(url: str, protocol: Protocol, seconds: float, path: Path) -> N
     It can't write B-frames as they come (`-c copy`): it knows no timestamp of a first picture.
     """
     done = _run(
-        ["ffmpeg", "-v", "warning", "-y", "-rtsp_transport", protocol, "-timeout", "5000000"]
-        + ["-i", url, "-t", str(seconds), "-fps_mode", "passthrough"]
-        + ["-vf", "scale=32:18,format=gray", "-c:v", "ffv1", "-c:a", "pcm_s16le", str(path)],
+        [
+            *f"ffmpeg -v warning -y -rtsp_transport {protocol} -timeout {_SILENCE_US}".split(),
+            *f"-i {url} -t {seconds} -fps_mode passthrough".split(),
+            *["-vf", "scale=32:18,format=gray", "-c:v", "ffv1", "-c:a", "pcm_s16le"],
+            str(path),
+        ],
         seconds,
     )
     assert done.returncode == 0, done.stderr
@@ -86,12 +94,14 @@ def gstreamer(url: str, protocol: Protocol, seconds: float) -> Played:
     """GStreamer: whatever it puts together by itself for the URL, in step with the clock."""
     scheme = {"udp": "rtspu", "tcp": "rtspt"}[protocol]
     sink = "fakesink silent=false sync=true"
+    longer = seconds + 2  # rtspsrc's latency
     done = _run(
-        # 2 s of latency are rtspsrc's default.
-        ["timeout", "--signal=INT", "--kill-after=5", str(seconds + 2), "gst-launch-1.0", "-v"]
-        + f"uridecodebin name=d uri={url.replace('rtsp', scheme, 1)}".split()
-        + f"d. ! video/x-raw ! queue ! {sink} name=picture".split()
-        + f"d. ! audio/x-raw ! queue ! {sink} name=sound".split(),
+        f"""
+        timeout --signal=INT --kill-after=5 {longer} gst-launch-1.0 -v
+            uridecodebin name=d uri={url.replace("rtsp", scheme, 1)}
+            d. ! video/x-raw ! queue ! {sink} name=picture
+            d. ! audio/x-raw ! queue ! {sink} name=sound
+        """.split(),
         seconds,
     )
     played = Played(complaints=done.stderr)
@@ -119,12 +129,24 @@ def vlc(url: str, protocol: Protocol, seconds: float, folder: Path) -> Played:
         shutil.chown(folder, _NOBODY, _NOBODY)
     sound = folder / "sound.wav"
     done = _run(
-        [*as_user, "cvlc", "--intf", "dummy", "--no-color", "--no-osd"]
-        + [*(["--rtsp-tcp"] if protocol == "tcp" else []), "--network-caching=300"]
-        + ["--vout", "dummy", "--video-filter", "scene", "--scene-ratio", "1"]
-        + ["--scene-format", "jpg", "--scene-path", str(folder), "--scene-prefix", "picture"]
-        + ["--aout", "afile", "--audiofile-file", str(sound)]
-        + ["--run-time", str(seconds), url, "vlc://quit"],
+        [
+            *as_user,
+            *["cvlc", "--intf", "dummy", "--no-color", "--no-osd", "--network-caching=300"],
+            *(["--rtsp-tcp"] if protocol == "tcp" else []),
+            *[
+                "--vout",
+                "dummy",
+                "--video-filter",
+                "scene",
+                "--scene-ratio",
+                "1",
+                "--scene-format",
+                "jpg",
+            ],
+            *("--scene-path", str(folder), "--scene-prefix", "picture"),
+            *("--aout", "afile", "--audiofile-file", str(sound)),
+            *("--run-time", str(seconds), url, "vlc://quit"),
+        ],
         seconds,
         environment,
     )
@@ -166,8 +188,7 @@ def opencv(url: str, protocol: Protocol, seconds: float) -> Played:
 def probe(url: str, transport: str, seconds: float) -> dict[str, Any]:
     """Our own `streamsocket probe`."""
     done = _run(
-        [sys.executable, "-c", "from streamsocket.cli.main import main; main()", "probe", url]
-        + ["--json", "--transport", transport, "--seconds", str(seconds)],
+        [*COMMAND, "probe", url, "--json", "--transport", transport, "--seconds", str(seconds)],
         seconds,
     )
     assert done.returncode == 0, done.stderr

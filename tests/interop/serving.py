@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.interop.ports import free_ports
 
 READY_S = 20.0
 STOP_S = 10.0
@@ -168,32 +169,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def free_ports() -> tuple[int, int, int]:
-    """Two TCP ports and an even UDP port with a free one above it, free at this moment."""
-    with ExitStack() as stack:
-        tcp = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        first, second = (each.getsockname()[1] for each in tcp)
-        return first, second, _free_udp_pair()
-
-
-def _free_udp_pair() -> int:
-    while True:
-        with ExitStack() as stack:
-            pair = [
-                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                for _ in range(2)
-            ]
-            pair[0].bind(("127.0.0.1", 0))
-            port = int(pair[0].getsockname()[1])
-            if port % 2:
-                continue
-            try:
-                pair[1].bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def streamsocket(*arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:

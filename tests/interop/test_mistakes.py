@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.interop.movies import MovieShelf
+from tests.interop.ports import free_ports
 from tests.interop.raw_rtsp import RawRtsp
-from tests.interop.serving import RunningServer, free_ports, serving, streamsocket
+from tests.interop.serving import RunningServer, serving, streamsocket
 
 NOWHERE = ("--rtsp-port", "0", "--http-port", "0")
 

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.interop import players
 import pytest
+from tests.interop import players
 from tests.interop.movies import MovieShelf
 from tests.interop.players import Played, Protocol
 from tests.interop.raw_rtsp import RawRtsp

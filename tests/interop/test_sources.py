@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import Any
 
-from tests.interop import players
 import pytest
+from tests.interop import players
 from tests.interop.movies import MOVIES, MovieShelf
 from tests.interop.serving import RunningServer, serving
 from tests.interop.witness import MIXED, TCP, UDP, TrackRecord, Witness
@@ -61,9 +61,11 @@ def decoded(server: RunningServer) -> dict[str, Decoded]:
 
     def decode(name: str) -> Decoded:
         done = subprocess.run(
-            ["ffprobe", "-v", "error", "-rtsp_transport", "tcp", "-timeout", "5000000"]
-            + ["-read_intervals", "%+2", "-count_frames", "-show_streams", "-of", "json"]
-            + [server.url(name)],
+            [
+                *["ffprobe", "-v", "error", "-rtsp_transport", "tcp", "-timeout", "5000000"],
+                *["-read_intervals", "%+2", "-count_frames", "-show_streams", "-of", "json"],
+                server.url(name),
+            ],
             capture_output=True,
             text=True,
             timeout=20,

@@ -14,8 +14,10 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
+from tests.interop.ports import udp_pair
 from tests.interop.raw_rtsp import Media, RawRtsp
 
 Protocol = Literal["udp", "tcp"]
@@ -82,8 +84,8 @@ class TrackRecord:
     @property
     def longest_silence_s(self) -> float:
         """The longest time without a packet."""
-        pairs = zip(self.arrivals, self.arrivals[1:], strict=False)
-        return max((later - earlier for earlier, later in pairs), default=float("inf"))
+        pauses = (later - earlier for earlier, later in pairwise(self.arrivals))
+        return max(pauses, default=float("inf"))
 
     @property
     def times_s(self) -> list[float]:
@@ -105,8 +107,7 @@ class TrackRecord:
 def _steps(values: list[int], bits: int) -> list[int]:
     """The signed difference from each value to the next, of counters that wrap."""
     half, whole = 1 << (bits - 1), 1 << bits
-    pairs = zip(values, values[1:], strict=False)
-    return [(later - earlier + half) % whole - half for earlier, later in pairs]
+    return [(later - earlier + half) % whole - half for earlier, later in pairwise(values)]
 
 
 class Witness:
@@ -174,34 +175,17 @@ class Witness:
             answer = self._rtsp.setup(media, transport)
             assert answer.status == 200, answer
             return
-        rtp, rtcp = self._udp_pair()
+        host = self._rtsp.socket.getpeername()[0]
+        rtp, rtcp = map(self._resources.enter_context, udp_pair(self._rtsp.socket.getsockname()[0]))
         port = rtp.getsockname()[1]
         answer = self._rtsp.setup(media, f"RTP/AVP;unicast;client_port={port}-{port + 1}")
         assert answer.status == 200, answer
         ports = re.search(r"server_port=(\d+)-(\d+)", answer.headers["transport"])
         assert ports, answer
-        host = self._rtsp.socket.getpeername()[0]
         for each, server_port in ((rtp, ports[1]), (rtcp, ports[2])):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             each.connect((host, int(server_port)))
             self._selector.register(each, selectors.EVENT_READ, (track, each is rtcp))
-
-    def _udp_pair(self) -> tuple[socket.socket, socket.socket]:
-        host = self._rtsp.socket.getsockname()[0]
-        while True:
-            rtp, rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-            try:
-                rtp.bind((host, 0))
-                port = rtp.getsockname()[1]
-                if port % 2 == 0:
-                    rtcp.bind((host, port + 1))
-                    for each in (rtp, rtcp):
-                        self._resources.enter_context(each)
-                        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-                    return rtp, rtcp
-            except OSError:
-                pass
-            rtp.close()
-            rtcp.close()
 
     def _watch(self) -> None:
         try:

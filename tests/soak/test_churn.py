@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
 from tests.interop.movies import MovieShelf
 from tests.interop.raw_rtsp import RawRtsp
 from tests.interop.serving import RunningServer, serving

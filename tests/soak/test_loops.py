@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-
 from tests.interop import players
 from tests.interop.movies import MovieShelf
 from tests.interop.serving import serving
@@ -14,17 +13,17 @@ from tests.interop.sync import sound_minus_picture_s
 
 pytestmark = pytest.mark.slow
 
-LOOPS = 100
+SECONDS = 104
 
 
-@pytest.mark.parametrize("name", ["second", "uneven_second"])
+@pytest.mark.parametrize("name", ["second", "uneven"])
 def test_sound_and_picture_do_not_drift_apart(
     name: str, movies: MovieShelf, tmp_path: Path
 ) -> None:
     recording = tmp_path / "recording.mkv"
     with serving(f"movie={movies[name]}") as server:
-        players.ffmpeg_record(server.url("movie"), "tcp", LOOPS + 4, recording)
+        players.ffmpeg_record(server.url("movie"), "tcp", SECONDS, recording)
     offsets = sound_minus_picture_s(recording)
-    assert len(offsets) >= LOOPS - 2
+    assert len(offsets) >= 60
     assert sorted(map(abs, offsets))[len(offsets) * 95 // 100] <= 0.02
     assert abs(mean(offsets[-20:]) - mean(offsets[:20])) <= 0.005

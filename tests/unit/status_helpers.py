@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamsocket.status import ServerStatus, StreamStatus, TrackStatus
+from streamsocket.status import AddedLatency, ServerStatus, StreamStatus, TrackStatus
 
 VIDEO = TrackStatus("video", "h264", "1280x720", 25.0, 2_400_000, 1000, 1_000_000)
 AUDIO = TrackStatus("audio", "aac", "48 kHz stereo", None, 128_000, 500, 90_000)
@@ -30,8 +30,7 @@ def live_stream(
         loops=loops,
         skipped_packets=7,
         message=message,
-        fan_out_p50_s=0.0005,
-        fan_out_p99_s=0.002,
+        added_latency=AddedLatency(((0.001, 70), (0.002, 98)), 100, 0.05),
     )
 
 

@@ -72,7 +72,7 @@ def test_a_viewer_who_joins_gets_the_picture_at_once_and_is_live_soon(
     play(hub, viewer)
     at_once = viewer.packets()
     assert len(at_once) >= 1
-    hub.run(0.4)
+    hub.run(0.9)
     packets = at_once + viewer.packets()
     assert len(packets) == 30
     numbers = [p.sequence for p in packets]
@@ -183,7 +183,7 @@ def test_paused_viewers_get_nothing_and_come_back_at_a_keyframe(
     assert len(viewer.packets()) == 1
     reader.prepare()
     reader.start()
-    hub.run(0.2)
+    hub.run(0.5)
     assert len(viewer.packets()) == 2
 
 
@@ -253,7 +253,7 @@ def play_tcp(hub: HubUnderTest, viewer: TcpViewer) -> Reader:
 def test_sound_goes_before_picture_in_one_flush(hub: HubUnderTest, tcp_viewer: TcpViewer) -> None:
     hub.send(0, batch(timestamp=0, keyframe=True))
     play_tcp(hub, tcp_viewer)
-    hub.run(0.2)  # the picture has caught up
+    hub.run(0.5)  # the picture has caught up
     tcp_viewer.read()
     hub.publication.write(0, batch(timestamp=3000, packets=2))
     hub.publication.write(1, batch(timestamp=960))

@@ -84,7 +84,9 @@ def test_the_metrics_parse_and_tell_the_status(client: Client) -> None:
     assert samples["streamsocket_stream_up", "bad"] == 0
     assert samples["streamsocket_stream_viewers", "live/lobby"] == 4
     assert samples["streamsocket_stream_skipped_packets_total", "live/lobby"] == 7
-    assert samples["streamsocket_stream_fan_out_seconds", "0.99", "live/lobby"] == 0.002
+    buckets = "streamsocket_added_latency_seconds_bucket"
+    assert samples[buckets, "0.002", "live/lobby"] == 98
+    assert samples[buckets, "+Inf", "live/lobby"] == 100
     assert samples["streamsocket_track_packets_total", "video", "live/lobby"] == 1000
     assert samples["streamsocket_track_bytes_total", "audio", "live/lobby"] == 90_000
 

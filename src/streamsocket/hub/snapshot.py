@@ -6,7 +6,7 @@ from streamsocket.errors import ParseError
 from streamsocket.hub.stream import Stream
 from streamsocket.hub.track import StreamTrack
 from streamsocket.media.codec import H264, Codec
-from streamsocket.status import TrackStatus
+from streamsocket.status import AddedLatency, TrackStatus
 
 _CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
@@ -16,12 +16,10 @@ def track_statuses(stream: Stream, now: float) -> tuple[TrackStatus, ...]:
     return tuple(_track_status(track, now) for track in stream.tracks)
 
 
-def fan_out_times(stream: Stream) -> tuple[float | None, float | None]:
-    """Median and 99th percentile of what the server adds to a batch, lately, in seconds."""
-    times = sorted(stream.fan_out_times)
-    if not times:
-        return None, None
-    return times[len(times) // 2], times[len(times) * 99 // 100]
+def added_latency(stream: Stream) -> AddedLatency:
+    """What the server has added to the stream's batches since it began."""
+    histogram = stream.added_latency
+    return AddedLatency(histogram.cumulative(), histogram.count, histogram.sum_s)
 
 
 def describe(codec: Codec) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from streamsocket.errors import ParseError
 from streamsocket.hub.fanout import InterleavedGroups
+from streamsocket.hub.histogram import Histogram
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.reports import sender_report
@@ -26,9 +26,6 @@ _KEYFRAME_REQUEST_INTERVAL_S = 1.0
 
 # Between the last of one publisher and the first of the next, where their clocks would overlap.
 _PUBLISHER_GAP_S = 0.1
-
-# How many batches `fan_out_times` remembers: some ten seconds.
-_FAN_OUT_TIMES = 1024
 
 
 class Stream:
@@ -49,8 +46,8 @@ class Stream:
         self.readers: dict[Reader, None] = {}
         self.publication: Publication | None = None
         self.up_since: float | None = None
-        self.fan_out_times: deque[float] = deque(maxlen=_FAN_OUT_TIMES)
-        """Seconds from a batch's arrival to its last copy being out, the newest ones."""
+        self.added_latency = Histogram()
+        """From the arrival of a batch to its last copy being out."""
         self._epoch: float | None = None
         self._join_timer: TimerHandle | None = None
         self._keyframe_requested = -_KEYFRAME_REQUEST_INTERVAL_S
@@ -97,7 +94,8 @@ class Stream:
         for track in tracks:
             track.pending = []
         if self.readers:
-            self.fan_out_times.extend(moment - now for moment in finished)
+            for moment in finished:
+                self.added_latency.add(moment - now)
 
     def lose_publisher(self) -> None:
         """The publisher is gone; viewers wait for the next."""

@@ -60,7 +60,9 @@ class UdpSender:
         if not self._segmentation:
             runs = _singles(runs)
         for position, run in enumerate(runs):
-            todo = iter(tuple(targets.items()))  # who blocks leaves the group meanwhile
+            # Who blocks leaves the group: afterwards, since the loop goes through it.
+            blocked: list[Output] = []
+            todo = iter(targets.items())
             while True:
                 try:
                     if run.packets == 1:
@@ -74,9 +76,11 @@ class UdpSender:
                             send_message(buffers, ancillary, 0, address)
                     break
                 except BlockingIOError:
-                    self._wait(output, runs[position:])
+                    blocked.append(output)
                 except OSError as error:
                     self._send_refused(run, address, error)
+            for output in blocked:
+                self._wait(output, runs[position:])
 
     # What an output calls: one viewer.
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from streamsocket.status import ServerStatus
@@ -63,10 +69,10 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         "Packets that slow viewers were too late for, all viewers together.",
         labels=["stream"],
     )
-    fan_out = GaugeMetricFamily(
-        "streamsocket_stream_fan_out_seconds",
-        "From a batch's arrival to its last copy's departure, lately.",
-        labels=["stream", "quantile"],
+    added = HistogramMetricFamily(
+        "streamsocket_added_latency_seconds",
+        "From a batch's arrival to its last copy's departure.",
+        labels=["stream"],
     )
     bitrate = GaugeMetricFamily(
         "streamsocket_track_bits_per_second", "The bitrate lately.", labels=["stream", "kind"]
@@ -81,12 +87,13 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         up.add_metric([stream.name], stream.state == "live")
         viewers.add_metric([stream.name], stream.viewers)
         skipped.add_metric([stream.name], stream.skipped_packets)
-        for quantile, time in (("0.5", stream.fan_out_p50_s), ("0.99", stream.fan_out_p99_s)):
-            if time is not None:
-                fan_out.add_metric([stream.name, quantile], time)
+        if latency := stream.added_latency:
+            buckets = [(f"{bound:g}", float(count)) for bound, count in latency.buckets]
+            buckets.append(("+Inf", float(latency.count)))
+            added.add_metric([stream.name], buckets, sum_value=latency.sum_s)
         for track in stream.tracks:
             labels = [stream.name, track.kind]
             bitrate.add_metric(labels, track.bitrate_bps)
             packets.add_metric(labels, track.packets)
             size.add_metric(labels, track.bytes)
-    yield from (up, viewers, skipped, fan_out, bitrate, packets, size)
+    yield from (up, viewers, skipped, added, bitrate, packets, size)
