@@ -85,9 +85,7 @@ def ffmpeg_record(url: str, protocol: Protocol, seconds: float, path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
-_GST_FRAME = re.compile(
-    r"(picture|sound): last-message = chain .*?duration: (\d+):(\d+):([\d.]+|none)"
-)
+_GST_FRAME = re.compile(r"(picture|sound): last-message = chain .*?duration: (\d+):(\d+):([\d.]+)")
 
 
 def gstreamer(url: str, protocol: Protocol, seconds: float) -> Played:
@@ -131,18 +129,10 @@ def vlc(url: str, protocol: Protocol, seconds: float, folder: Path) -> Played:
     done = _run(
         [
             *as_user,
-            *["cvlc", "--intf", "dummy", "--no-color", "--no-osd", "--network-caching=300"],
+            *("cvlc", "--intf", "dummy", "--no-color", "--no-osd", "--network-caching=300"),
             *(["--rtsp-tcp"] if protocol == "tcp" else []),
-            *[
-                "--vout",
-                "dummy",
-                "--video-filter",
-                "scene",
-                "--scene-ratio",
-                "1",
-                "--scene-format",
-                "jpg",
-            ],
+            *("--vout", "dummy", "--video-filter", "scene"),
+            *("--scene-ratio", "1", "--scene-format", "jpg"),
             *("--scene-path", str(folder), "--scene-prefix", "picture"),
             *("--aout", "afile", "--audiofile-file", str(sound)),
             *("--run-time", str(seconds), url, "vlc://quit"),

@@ -10,8 +10,8 @@ def free_ports() -> tuple[int, int, int]:
     """Two TCP ports of loopback, and an even UDP port with a free one above it."""
     with ExitStack() as stack:
         tcp = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        rtp, rtcp = map(stack.enter_context, udp_pair("127.0.0.1"))
-        first, second, pair = (each.getsockname()[1] for each in (*tcp, rtp))
+        udp = [stack.enter_context(each) for each in udp_pair("127.0.0.1")]
+        first, second, pair, _ = (each.getsockname()[1] for each in (*tcp, *udp))
         return first, second, pair
 
 

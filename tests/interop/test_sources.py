@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle, pairwise
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -144,8 +145,8 @@ def test_every_pass_lasts_the_same_and_shows_all_pictures(
 def test_sound_goes_on_without_a_gap(name: str, witnesses: dict[str, Witness]) -> None:
     step = 960 / 48_000 if MOVIES[name].audio == "libopus" else 1024 / 48_000
     uneven = uneven_steps(live(witnesses[name], "audio"), step)
-    # Where a pass ends, its last sound is cut short.
-    assert all(each < step for each in uneven), uneven
+    # A pass need not end where a frame of sound does: the last is cut short, or left out.
+    assert all(each < 1.5 * step for each in uneven), uneven
     assert len(uneven) <= seams(name), uneven
 
 
@@ -153,10 +154,12 @@ def test_sound_goes_on_without_a_gap(name: str, witnesses: dict[str, Witness]) -
 def test_it_comes_at_its_own_pace(name: str, witnesses: dict[str, Witness]) -> None:
     for track in witnesses[name].tracks.values():
         first = bisect(track.arrivals, track.arrivals[0] + JOINED_S)
-        record = TrackRecord(track.media, timestamps=track.timestamps[first:])
-        media_s = record.times_s[-1]
-        wall_clock_s = track.arrivals[-1] - track.arrivals[first]
-        assert media_s == pytest.approx(wall_clock_s, abs=0.15), track.media.kind
+        shown = TrackRecord(track.media, timestamps=track.timestamps[first:]).packet_times_s
+        arrived = track.arrivals[first:]
+        # Means of some packets, as B-frames come in another order than they are shown.
+        media_s = mean(shown[-50:]) - mean(shown[:50])
+        wall_clock_s = mean(arrived[-50:]) - mean(arrived[:50])
+        assert media_s == pytest.approx(wall_clock_s, abs=0.1), track.media.kind
 
 
 @pytest.mark.parametrize("name", MOVIES)

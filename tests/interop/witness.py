@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Literal
 
 from tests.interop.ports import udp_pair
@@ -88,15 +88,15 @@ class TrackRecord:
         return max(pauses, default=float("inf"))
 
     @property
+    def packet_times_s(self) -> list[float]:
+        """When each packet's content is to be shown, from the first one's on."""
+        ticks = accumulate(_steps(self.timestamps, 32), initial=0)
+        return [tick / self.media.clock_rate for tick in ticks]
+
+    @property
     def times_s(self) -> list[float]:
         """When each access unit is to be shown, from the first one's on, in order of arrival."""
-        ticks = 0
-        times = [0.0]
-        for step in _steps(self.timestamps, 32):
-            ticks += step
-            if step:
-                times.append(ticks / self.media.clock_rate)
-        return times
+        return [time for time, _ in groupby(self.packet_times_s)]
 
     @property
     def shown_s(self) -> list[float]:

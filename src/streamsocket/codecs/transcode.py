@@ -46,7 +46,7 @@ class TranscodedVideo:
         # 4:2:0 has a colour sample for every two pixels and lines: sizes must be even.
         self._size = max(2, width & ~1), max(2, height & ~1)
         rate = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
-        self._rate = rate if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
+        self._rate = Fraction(rate) if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
         self._stream = stream
         self._rotation = rotation
         self._encoder = VideoEncoder(*self._size, self._rate)

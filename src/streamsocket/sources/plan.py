@@ -207,7 +207,7 @@ def _frame_rate(stream: VideoStream) -> Fraction | None:
         return None
     # AVI's average counts the fields of a picture.
     steady = (average and abs(average / declared - 1) < _STEADY) or average == 2 * declared
-    return declared if steady else None
+    return Fraction(declared) if steady else None  # PyAV 19 has a rational type of its own
 
 
 def _rotation(stream: VideoStream, packet: Packet[Stream]) -> int:
