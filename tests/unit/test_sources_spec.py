@@ -67,6 +67,8 @@ def test_a_file_can_be_given_a_name_and_played_once() -> None:
         ("lobby=", "missing"),
         ("lob by=test", "cannot be a stream's name"),
         ("/lobby=test", "cannot be a stream's name"),
+        ("../lobby=test", "cannot be a stream's name"),
+        ("live/..=test", "cannot be a stream's name"),
         ("a//b=test", "cannot be a stream's name"),
         ("x" * 201 + "=test", "cannot be a stream's name"),
         ("test:large", "is no test pattern"),

@@ -6,6 +6,7 @@ The rules are in `server_protocol.py`; this half accepts, reads, asks the hub an
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import time
 from asyncio import AbstractEventLoop, TimerHandle
@@ -207,7 +208,7 @@ def _listen(host: str, port: int) -> socket.socket:
                 f"with --rtsp-port."
             ) from None
         raise StreamSocketError(
-            f"Cannot listen on {host} port {port} ({error.strerror}): choose another with --host "
+            f"Cannot listen on {host} port {port} ({os.strerror(error.errno) if error.errno else error}): choose another with --host "
             f"and --rtsp-port."
         ) from None
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from streamsocket.errors import ParseError, SourceError
 
-_NAME = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+# No part of it is "." or "..", which mean something else in URLs.
+_NAME = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 _NAME_LENGTH = 200
 _NOT_URL_SAFE = re.compile(r"[^A-Za-z0-9._~-]+")
 _TEST = re.compile(r"test(?::(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,6}(?:\.\d{1,3}|/\d{1,4})?))?)?")
