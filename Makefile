@@ -26,7 +26,7 @@ fuzz: $(VENV)/installed-for-tests ## Fuzz every parser, a minute each (SECONDS_E
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS_EACH),60)
 
 bench: $(VENV)/installed-for-tests system-packages ## Measure everything and print the figures
-	$(BIN)/python bench/check.py || true
+	$(BIN)/python bench/check.py --report
 
 bench-check: $(VENV)/installed-for-tests system-packages ## The same, and fail where a goal is missed
 	$(BIN)/python bench/check.py

@@ -207,9 +207,11 @@ def _listen(host: str, port: int) -> socket.socket:
                 f"Port {port} on {host} is taken: end the program that has it, or choose another "
                 f"with --rtsp-port."
             ) from None
+        # Not error.strerror: Python adds to it what it was doing.
+        reason = os.strerror(error.errno) if error.errno else error
         raise StreamSocketError(
-            f"Cannot listen on {host} port {port} ({os.strerror(error.errno) if error.errno else error}): choose another with --host "
-            f"and --rtsp-port."
+            f"Cannot listen on {host} port {port} ({reason}): choose another with --host and "
+            f"--rtsp-port."
         ) from None
 
 
