@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hub_helpers import HubUnderTest, Viewer, batch, drain, hub_under_test, parse
+from hub_helpers import SOUND, HubUnderTest, Viewer, batch, drain, hub_under_test, parse
 
 from streamsocket.hub.hub import StreamTakenError
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.tcp import TcpSender, TcpTarget
+from streamsocket.media.codec import H264, Track
 from streamsocket.rtp.rtcp import Bye, SenderReport, parse_rtcp
 
 
@@ -128,6 +129,32 @@ def test_a_publisher_who_returns_continues_the_timeline(hub: HubUnderTest, viewe
     before, after = viewer.packets()
     assert after.sequence == before.sequence + 1
     assert after.timestamp == before.timestamp + 180_000
+
+
+def test_a_publisher_with_other_parameter_sets_takes_over_and_they_are_announced(
+    hub: HubUnderTest, viewer: Viewer
+) -> None:
+    play(hub, viewer)
+    hub.publication.close()
+    other = Track(H264(sps=b"\x67\x42\xc0\x20", pps=b"\x68\xce\x3c\x80"))
+    hub.publication = hub.hub.publish("lobby", [other, SOUND])
+    hub.send(0, batch(timestamp=0, keyframe=True))
+    assert len(viewer.packets()) == 1
+    assert hub.stream.tracks[0].track == other
+
+
+def test_a_publisher_of_another_codec_begins_another_stream(
+    hub: HubUnderTest, viewer: Viewer
+) -> None:
+    ended = []
+    reader = Reader(hub.stream, on_end=lambda: ended.append(True))
+    reader.add(0, hub.udp, viewer.target)
+    reader.prepare()
+    reader.start()
+    hub.publication.close()
+    hub.publication = hub.hub.publish("lobby", [SOUND])
+    assert ended == [True]
+    assert len(hub.stream.tracks) == 1
 
 
 def test_a_publisher_whose_clock_is_behind_still_goes_forward(

@@ -67,7 +67,7 @@ class Hub:
                     f"There are {len(self._streams)} streams already, the most this server takes."
                 )
             stream = self._streams[name] = Stream(name, tracks, self._loop, self._limits)
-        return stream.publish(request_keyframe)
+        return stream.publish(tracks, request_keyframe)
 
     def remove(self, name: str) -> None:
         """End the stream of that name, if there is one, and forget it."""

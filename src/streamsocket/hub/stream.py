@@ -59,11 +59,13 @@ class Stream:
 
     # The publisher's side.
 
-    def publish(self, request_keyframe: Callable[[], None] | None) -> Publication:
-        """Take a publisher; the one before must have closed."""
+    def publish(
+        self, tracks: Sequence[Track], request_keyframe: Callable[[], None] | None
+    ) -> Publication:
+        """Take a publisher of tracks that match; the one before must have closed."""
         assert self.publication is None
-        for track in self.tracks:
-            track.begin_publication()
+        for own, track in zip(self.tracks, tracks, strict=True):
+            own.begin_publication(track)
         self.publication = Publication(self, request_keyframe)
         self.up_since = time.time()
         return self.publication

@@ -56,8 +56,12 @@ class StreamTrack:
         self.octets = 0
         self.skipped_packets = 0
 
-    def begin_publication(self) -> None:
-        """The next batch is a new publisher's first: find its place in the timeline anew."""
+    def begin_publication(self, track: Track) -> None:
+        """The next batch is a new publisher's first: find its place in the timeline anew.
+
+        The codec's parameters may be others than before; viewers learn H.264's in band.
+        """
+        self.track = track
         self.offset = None
         self.cache.clear()
 
