@@ -78,8 +78,8 @@ class Figures:
 class Watcher:
     """Watches a session and measures what arrives."""
 
-    def __init__(self, session: Session) -> None:
-        self.figures = Figures()
+    def __init__(self, session: Session, figures: Figures) -> None:
+        self._figures = figures
         self._session = session
         self._inspectors = [Inspector(track.codec) for track in session.tracks]
         self._settled_at = time.time() + _SETTLING_S
@@ -100,7 +100,7 @@ class Watcher:
 
     def measure(self) -> None:
         """Add what has been seen since the last time."""
-        figures = self.figures
+        figures = self._figures
         figures.lost = sum(max(0, t.receiver.statistics.lost) for t in self._session.tracks)
         if self._frames < FRAME_RATE:
             return
@@ -129,7 +129,7 @@ class Watcher:
             nearest = min((beep - flash for beep in moments["audio"]), key=abs, default=1.0)
             if abs(nearest) > _SAME_MOMENT_S:
                 return  # its beep has not been heard yet
-            self.figures.offsets_ms.append(nearest * 1000)
+            self._figures.offsets_ms.append(nearest * 1000)
             self._paired += 1
 
 
@@ -138,10 +138,10 @@ def _captured(track: SessionTrack, timestamp: float) -> float:
     return clock.capture_time(0) + timestamp / track.codec.clock_rate
 
 
-async def watch(url: str, console: Console, seconds: float | None) -> Figures:
+async def watch(url: str, console: Console, seconds: float | None, figures: Figures) -> None:
     """Watch a stream, the picture over UDP and the sound over TCP, and print what arrives."""
     async with open_url(url, transport="mixed") as session:
-        watcher = Watcher(session)
+        watcher = Watcher(session, figures)
         receiving = asyncio.create_task(watcher.receive())
         ends = time.monotonic() + (seconds or float("inf"))
         try:
@@ -149,9 +149,9 @@ async def watch(url: str, console: Console, seconds: float | None) -> Figures:
                 await asyncio.sleep(_INTERVAL_S)
                 watcher.measure()
                 if console.is_terminal:
-                    console.print(f"  {watcher.figures.line()}   ", end="\r")
+                    console.print(f"  {figures.line()}   ", end="\r")
                 else:
-                    console.print(f"  {watcher.figures.line()}")
+                    console.print(f"  {figures.line()}")
         finally:
             receiving.cancel()
             with suppress(asyncio.CancelledError):
@@ -159,7 +159,6 @@ async def watch(url: str, console: Console, seconds: float | None) -> Figures:
             await asyncio.to_thread(watcher.finish)
             watcher.measure()
             console.print()
-        return watcher.figures
 
 
 def demo(console: Console) -> int:
@@ -186,10 +185,9 @@ def demo(console: Console) -> int:
         if console.is_terminal:
             console.print("(Ctrl-C ends)", style="dim")
         figures = Figures()
+        seconds = None if console.is_terminal else UNATTENDED_S
         with suppress(KeyboardInterrupt):
-            figures = asyncio.run(
-                watch(url, console, None if console.is_terminal else UNATTENDED_S)
-            )
+            asyncio.run(watch(url, console, seconds, figures))
     complaints = figures.complaints()
     console.print(f"In the end: {figures.line()}" if figures.frame_rates else "Nothing was seen.")
     for complaint in complaints:
