@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -106,6 +107,10 @@ def run(settings: Settings) -> None:
     with _stop_signals() as stop:
         server = Server(settings)
         server.start()
+        # What has been imported stays: without this, Python's garbage collector goes through all of
+        # it again and again, and the media thread waits for tens of milliseconds each time.
+        gc.collect()
+        gc.freeze()
         try:
             if server.failure is not None:
                 raise server.failure

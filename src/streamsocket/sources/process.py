@@ -18,7 +18,9 @@ from streamsocket.sources import link
 from streamsocket.sources.spec import SourceSpec, spec_to_json
 from streamsocket.status import StreamState
 
-_RECEIVE_SIZE = 1 << 18
+# Small enough for the allocator to have it at hand: a larger buffer would be mapped and unmapped
+# by the kernel at every wakeup.
+_RECEIVE_SIZE = 1 << 16
 # One wakeup takes no more than this, so that a source in a rush leaves the loop to others too.
 _RECEIVES_A_WAKEUP = 16
 
