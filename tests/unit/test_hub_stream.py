@@ -334,3 +334,17 @@ def test_a_broken_connection_is_reported_once(hub: HubUnderTest, tcp_viewer: Tcp
         hub.send(0, batch(timestamp=number * 3000, keyframe=number == 0))
     hub.run(0.01)
     assert tcp_viewer.failures == [True]
+
+
+def test_what_the_server_adds_is_counted_for_each_batch_that_somebody_watches(
+    hub: HubUnderTest, viewer: Viewer
+) -> None:
+    hub.send(0, batch(timestamp=0, keyframe=True))
+    assert hub.stream.added_latency.count == 0
+    play(hub, viewer)
+    hub.send(1, batch(timestamp=0), batch(timestamp=960))
+    hub.send(0, batch(timestamp=3000))
+    histogram = hub.stream.added_latency
+    assert histogram.count == 3
+    assert histogram.cumulative()[-1][1] == 3
+    assert 0 < histogram.sum_s < 0.3

@@ -16,10 +16,10 @@ class Histogram:
         self._counts = [0] * (len(BOUNDS_S) + 1)
         self.sum_s = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.sum_s += seconds
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count a duration, as often as it occurred."""
+        self._counts[bisect_left(BOUNDS_S, seconds)] += times
+        self.sum_s += seconds * times
 
     @property
     def count(self) -> int:

@@ -93,11 +93,11 @@ class Stream:
         for track, outputs in queued:
             for output in outputs:
                 output.offer(track.pending, now)
+        if self.readers:
+            for track, moment in zip(tracks, finished, strict=True):
+                self.added_latency.add(moment - now, len(track.pending))
         for track in tracks:
             track.pending = []
-        if self.readers:
-            for moment in finished:
-                self.added_latency.add(moment - now)
 
     def lose_publisher(self) -> None:
         """The publisher is gone; viewers wait for the next."""
