@@ -31,6 +31,13 @@ witness.has_seen_all()
 print(json.dumps({k: [len(t.arrivals), t.largest] for k, t in witness.tracks.items()}))
 """
 
+_PLAY = """
+import json, sys
+from tests.interop import players
+played = getattr(players, sys.argv[1])(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+print(json.dumps([played.pictures, played.complaints]))
+"""
+
 
 def ip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=10)
@@ -134,4 +141,21 @@ def test_ffmpeg_plays_on_another_machine(
     frames = re.findall(r"frame=\s*(\d+)", done.stderr)
     assert int(frames[-1]) >= 28 * SECONDS, done.stderr
     assert "missed" not in done.stderr
+    assert namespaces.fragments() == 0
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("player", ["gstreamer", "opencv"])
+def test_other_players_play_on_another_machine(
+    player: str, protocol: str, namespaces: Namespaces, server: RunningServer
+) -> None:
+    done = namespaces.run(
+        *(sys.executable, "-c", _PLAY, player),
+        *(server.url("movie"), protocol, str(SECONDS)),
+        namespace=namespaces.viewer,
+    )
+    assert done.returncode == 0, done.stderr
+    pictures, complaints = json.loads(done.stdout)
+    # A player may take a second to begin; the exact counts are the witness's.
+    assert pictures >= 20 * SECONDS, complaints
     assert namespaces.fragments() == 0
