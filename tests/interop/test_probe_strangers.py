@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,10 +22,10 @@ SECONDS = 2.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def gst_is_there() -> None:
+def gst_is_there(cannot_test: Callable[[str], NoReturn]) -> None:
     imports = "import gi; gi.require_version('GstRtspServer', '1.0')"
     if subprocess.run([PYTHON, "-c", imports], capture_output=True, check=False).returncode:
-        pytest.skip("gst-rtsp-server's Python bindings are not installed")
+        cannot_test("gst-rtsp-server as a stranger, as its Python bindings are not installed")
 
 
 @contextmanager
