@@ -24,6 +24,16 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def codec_name(codec: str) -> str:
+    """`H.264` for `h264`; what has no other name stays as it is."""
+    return _CODEC_NAMES.get(codec, codec)
+
+
+def channels(count: int) -> str:
+    """`mono`, `stereo`, `5.1`, `3 channels`."""
+    return {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(count, f"{count} channels")
+
+
 def clock(seconds: float) -> str:
     """`0:07`, `12:34`, `1:02:03`."""
     minutes, second = divmod(int(seconds), 60)
@@ -46,8 +56,7 @@ def counted(number: int, thing: str) -> str:
 def tracks(stream: StreamStatus) -> str:
     """`H.264 1280x720, AAC 48 kHz stereo`."""
     return ", ".join(
-        f"{_CODEC_NAMES.get(track.codec, track.codec)} {track.description}".rstrip()
-        for track in stream.tracks
+        f"{codec_name(track.codec)} {track.description}".rstrip() for track in stream.tracks
     )
 
 

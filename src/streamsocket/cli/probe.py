@@ -98,7 +98,7 @@ def _tracks(report: Report) -> Table:
 
 
 def _codec(track: TrackReport) -> str:
-    name = {"h264": "H.264", "aac": "AAC", "opus": "Opus"}.get(track.codec, track.codec)
+    name = wording.codec_name(track.codec)
     return f"{name} {track.profile}" if track.profile else name
 
 
@@ -106,12 +106,8 @@ def _form(track: TrackReport) -> str:
     if track.size:
         return f"{track.size[0]}×{track.size[1]}"
     if track.sample_rate:
-        return f"{track.sample_rate / 1000:g} kHz, {_channels(track.channels or 1)}"
+        return f"{track.sample_rate / 1000:g} kHz, {wording.channels(track.channels or 1)}"
     return ""
-
-
-def _channels(count: int) -> str:
-    return {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(count, f"{count} channels")
 
 
 def _frame_rate(track: TrackReport) -> str:

@@ -33,11 +33,6 @@ class Hub:
         self.loop_lag_s = 0.0
         """By how much the loop was late for the hub's ticks of the last seconds, the worst."""
 
-    @property
-    def streams(self) -> list[Stream]:
-        """The streams that exist, whether somebody publishes at the moment or not."""
-        return list(self._streams.values())
-
     def find(self, name: str) -> Stream | None:
         """The stream of that name."""
         return self._streams.get(name)

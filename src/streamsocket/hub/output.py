@@ -60,7 +60,6 @@ class Output:
         "report_due",
         "sender",
         "sequence_delta",
-        "skipped_packets",
         "state",
         "target",
         "track",
@@ -74,7 +73,6 @@ class Output:
         self.state: State = "idle"
         self.sequence_delta = 0
         """Added to the stream's sequence numbers, so that what was skipped leaves no gap."""
-        self.skipped_packets = 0
         self.report_due = 0.0
         self._queue: deque[Batch] = deque()
         self._catch_up: CatchUp | None = None
@@ -199,7 +197,6 @@ class Output:
     def _skip(self, batch: Batch) -> None:
         packets = len(batch.sizes)
         self.sequence_delta -= packets
-        self.skipped_packets += packets
         self._skipped_at = batch.sequence + packets
         self.track.skipped_packets += packets
 

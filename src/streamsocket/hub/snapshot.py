@@ -7,8 +7,7 @@ from streamsocket.hub.stream import Stream
 from streamsocket.hub.track import StreamTrack
 from streamsocket.media.codec import H264, Codec
 from streamsocket.status import AddedLatency, TrackStatus
-
-_CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+from streamsocket.wording import channels
 
 
 def track_statuses(stream: Stream, now: float) -> tuple[TrackStatus, ...]:
@@ -28,8 +27,7 @@ def describe(codec: Codec) -> str:
         if isinstance(codec, H264):
             width, height = codec.size
             return f"{width}x{height}"
-        channels = _CHANNELS.get(codec.channels, f"{codec.channels} channels")
-        return f"{codec.clock_rate / 1000:g} kHz {channels}"
+        return f"{codec.clock_rate / 1000:g} kHz {channels(codec.channels)}"
     except ParseError:
         return ""
 

@@ -35,7 +35,6 @@ class Stream:
         self, name: str, tracks: Sequence[Track], loop: AbstractEventLoop, limits: Limits
     ) -> None:
         self.name = name
-        self.limits = limits
         self._loop = loop
         self._interleaved = InterleavedGroups()
         self.tracks = tuple(

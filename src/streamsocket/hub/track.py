@@ -14,8 +14,7 @@ from streamsocket.hub.output import Output
 from streamsocket.hub.wire import stamped
 from streamsocket.media.codec import Track
 from streamsocket.rtp.batch import Batch
-
-FIRST_DYNAMIC_PAYLOAD_TYPE = 96
+from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE
 
 
 class StreamTrack:
@@ -33,7 +32,7 @@ class StreamTrack:
         self.limits = limits
         self.is_video = track.kind == "video"
         self.clock_rate = track.codec.clock_rate
-        self.payload_type = FIRST_DYNAMIC_PAYLOAD_TYPE + index
+        self.payload_type = FIRST_PAYLOAD_TYPE + index
         self.ssrc = secrets.randbits(32)
         # Random beginnings, as RFC 3550, 5.1 asks for; small enough that they never wrap at once.
         self.next_sequence = secrets.randbits(15)

@@ -14,6 +14,9 @@ from streamsocket.media.codec import H264, Aac, Codec, Opus
 from streamsocket.rtp import aac, h264, opus
 from streamsocket.rtp.packet import MAX_PAYLOAD as MAX_PAYLOAD
 
+FIRST_PAYLOAD_TYPE = 96
+"""A stream's tracks have payload types from here on, the first dynamic one (RFC 3551, 6)."""
+
 
 class Packetizer(Protocol):
     """Cuts access units into payloads."""

@@ -13,9 +13,8 @@ from fractions import Fraction
 
 from streamsocket.errors import ParseError
 from streamsocket.media.codec import Codec, Track
-from streamsocket.rtp.payload import codec_from_sdp, sdp_attributes
+from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE, codec_from_sdp, sdp_attributes
 
-FIRST_PAYLOAD_TYPE = 96
 MAX_MEDIAS = 32
 
 _RTPMAP = re.compile(r"\s*([0-9]{1,3})\s+([^/\s]+)(?:/([0-9]{1,9}))?(?:/([0-9]{1,3}))?")

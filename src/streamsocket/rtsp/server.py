@@ -6,7 +6,6 @@ The rules are in `server_protocol.py`; this half accepts, reads, asks the hub an
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import time
 from asyncio import AbstractEventLoop, TimerHandle
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.udp import Address, UdpSender
+from streamsocket.listening import listening_socket
 from streamsocket.rtsp.connection import RtspConnection
 from streamsocket.rtsp.udp_ports import bind_pair
 
@@ -25,6 +25,7 @@ _UDP_SEND_BUFFER_BYTES = 8 * 1024 * 1024
 # How many datagrams one wakeup reads: a flood of reports must not keep the streams waiting.
 _DATAGRAMS_PER_WAKEUP = 256
 
+_BACKLOG = 1024
 _CONNECTIONS_PER_WAKEUP = 64
 _SWEEP_INTERVAL_S = 1.0
 _OUT_OF_FILES_PAUSE_S = 0.1
@@ -60,7 +61,10 @@ class RtspServer:
     def open(self) -> None:
         """Listen. Raises `StreamSocketError` if a port cannot be had."""
         options = self.options
-        listener = _listen(options.host, options.port)
+        listener = listening_socket(
+            options.host, options.port, backlog=_BACKLOG, port_option="--rtsp-port"
+        )
+        listener.setblocking(False)
         try:
             self._rtp, self._rtcp = bind_pair(options.host, options.udp_port)
         except StreamSocketError:
@@ -188,31 +192,6 @@ class RtspServer:
         for connection in tuple(self._connections):
             connection.close_if_silent(now)
         self._sweeper = self.loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server(
-            (host, port),
-            family=family,
-            backlog=1024,
-            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-        )
-        listener.setblocking(False)
-        return listener
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise StreamSocketError(
-                f"Port {port} on {host} is taken: end the program that has it, or choose another "
-                f"with --rtsp-port."
-            ) from None
-        # Not error.strerror: Python adds to it what it was doing.
-        reason = os.strerror(error.errno) if error.errno else error
-        raise StreamSocketError(
-            f"Cannot listen on {host} port {port} ({reason}): choose another with --host and "
-            f"--rtsp-port."
-        ) from None
 
 
 def _canonical(address: Address) -> Address:

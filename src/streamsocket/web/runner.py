@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import socket
-import sys
 import threading
 
 import uvicorn
 from fastapi import FastAPI
 
 from streamsocket.errors import StreamSocketError
+from streamsocket.listening import listening_socket
 from streamsocket.web.protocol import BoundedProtocol
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_CONCURRENT = 256
 """Requests beyond this many connections are answered 503."""
 KEEP_ALIVE_SECONDS = 5
+_BACKLOG = 128
 _START_SECONDS = 10.0
 _STOP_SECONDS = 2.0
 
@@ -31,7 +30,7 @@ class HttpServer:
     """
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        self._socket = _listening_socket(host, port)
+        self._socket = listening_socket(host, port, backlog=_BACKLOG, port_option="--http-port")
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
@@ -92,41 +91,3 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-
-
-def _listening_socket(host: str, port: int) -> socket.socket:
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise StreamSocketError(
-            f"The address {host!r} to listen on is not known here: {error.strerror}."
-        ) from None
-    # A name like "localhost" is IPv4 first here: that is what 127.0.0.1 in a player means.
-    family, kind, protocol, _, address = min(
-        addresses, key=lambda found: found[0] != socket.AF_INET
-    )
-    listener = socket.socket(family, kind, protocol)
-    try:
-        if sys.platform != "win32":  # there it would let two programs share the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise StreamSocketError(_bind_sentence(host, port, error)) from None
-    return listener
-
-
-def _bind_sentence(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} on {host} is taken: end the program that has it, or choose another "
-            "with --http-port."
-        )
-    if error.errno == errno.EACCES:
-        return f"Port {port} is not for ordinary users: choose one above 1023 with --http-port."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"This machine has no address {host}: choose another one with --host."
-    return f"HTTP cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}."
