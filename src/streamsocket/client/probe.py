@@ -28,7 +28,7 @@ from streamsocket.media.codec import H264, Aac, Codec, Opus
 from streamsocket.media.h264 import parse_sps
 from streamsocket.rtsp.url import without_credentials
 
-MAX_SETTLING_S = 1.0
+MAX_SETTLING_S = 1.6  # our own server takes up to 1.5 s to bring a new viewer to live
 MAX_SYNC_S = 0.4
 """A flash and a beep further apart than this do not belong together: one of them was lost."""
 
@@ -69,7 +69,7 @@ class _Observation:
         self._began = time() - (monotonic() - began)  # in seconds since the epoch, like arrivals
 
     async def run(self, seconds: float, transport: TransportWish) -> Report:
-        settling_s = min(MAX_SETTLING_S, seconds / 4)
+        settling_s = min(MAX_SETTLING_S, seconds / 2)
         watches = [
             _Watch(track, settling_s=settling_s, decode=self._decode)
             for track in self._session.tracks
