@@ -12,7 +12,6 @@ import base64
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from unittest import mock
 
 import av
 import cv2
@@ -25,7 +24,7 @@ from av.video.reformatter import VideoReformatter
 from bench.harness import Figure
 from bench.movies import graph
 from bench.rtsp import BenchError
-from streamsocket.codecs import encode
+from streamsocket.codecs.h26x import H264Encoder
 from streamsocket.sources.picture import PictureDrawer
 
 WIDTH, HEIGHT, RATE = 1280, 720, Fraction(30)
@@ -118,8 +117,7 @@ def bits_at(ssim: float, originals: list[VideoFrame], preset: str) -> float:
 
 def encoded(originals: list[VideoFrame], preset: str, bit_rate: int) -> tuple[int, float]:
     """Bits and mean SSIM of our encoder at a bit rate."""
-    with mock.patch.object(encode, "bit_rate_for", return_value=bit_rate):
-        encoder = encode.VideoEncoder(WIDTH, HEIGHT, RATE, preset=preset)
+    encoder = H264Encoder(WIDTH, HEIGHT, RATE, bit_rate=bit_rate, preset=preset)
     coded = []
     for number, original in enumerate(originals):
         coded += encoder.encode(original, number / RATE)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
+from streamsocket.auth.access import Access
+from streamsocket.auth.configured import configured_users
 from streamsocket.errors import StreamSocketError
+from streamsocket.forward.forwards import ForwardRule, Forwards
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.limits import Limits
-from streamsocket.hub.snapshot import added_latency, track_statuses
+from streamsocket.record.recorder import Recorder
+from streamsocket.record.rules import Rule
+from streamsocket.rtmp.server import RtmpOptions, RtmpServer
 from streamsocket.rtsp.server import RtspOptions, RtspServer
+from streamsocket.server_status import stream_statuses
 from streamsocket.settings import Settings
-from streamsocket.sources.process import SourceProcess, SourceStatus
-from streamsocket.sources.spec import FileSpec, SourceSpec, parse_source
-from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.settings.model import StreamSettings
+from streamsocket.sources.process import SourceProcess
+from streamsocket.sources.pulled import PulledSource
+from streamsocket.sources.spec import RtspSpec, parse_source
+from streamsocket.sources.state import SourceStatus
+from streamsocket.status import ServerStatus
+from streamsocket.tls import server_context
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
 from streamsocket.web.runner import HttpServer
@@ -32,6 +43,8 @@ _SOURCES_SECONDS = 10.0
 
 # Sources are asked, made, and killed in turn, which takes eight seconds at the very most.
 _STOP_SECONDS = 10.0
+
+Source = SourceProcess | PulledSource
 
 _T = TypeVar("_T")
 
@@ -48,10 +61,15 @@ class Server:
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._http: HttpServer | None = None
-        self._sources: dict[str, SourceProcess] = {}
+        self._sources: dict[str, Source] = {}
+        self._rtmp: RtmpServer | None = None
+        self._recorder: Recorder | None = None
+        self._forwards: Forwards | None = None
         self._status: ServerStatus | None = None
         self._started = time.time()
         self._settled = threading.Event()
+        self.notices: list[str] = []
+        """What whoever started it should know, sentences."""
         self.ended = threading.Event()
         """Set when every source has ended or failed for good, and when the server stops."""
 
@@ -107,6 +125,16 @@ class Server:
         return self._rtsp.port
 
     @property
+    def rtsps_port(self) -> int | None:
+        """The port that RTSP over TLS listens on, if any."""
+        return self._rtsp.tls_port
+
+    @property
+    def rtmp_port(self) -> int | None:
+        """The port that RTMP listens on, if any."""
+        return self._rtmp.port if self._rtmp else None
+
+    @property
     def http_port(self) -> int:
         """The port that HTTP listens on, also where 0 was asked for."""
         assert self._http is not None
@@ -145,40 +173,80 @@ class Server:
     def _open(self) -> None:
         settings = self.settings
         self._hub = Hub(self._loop, _limits(settings))
+        self._access = Access(configured_users(settings.users))
         self._rtsp = RtspServer(
-            self._hub,
-            self._loop,
-            RtspOptions(
-                host=settings.host,
-                port=settings.rtsp.port,
-                udp_port=settings.rtsp.udp_port,
-                session_timeout_s=settings.rtsp.session_timeout_s,
-                max_connections=settings.rtsp.max_connections,
-                max_connections_per_address=settings.rtsp.max_connections_per_address,
-            ),
+            self._hub, self._loop, _rtsp_options(settings), self._access, _tls_context(settings)
         )
         self._rtsp.open()
+        self._rtmp = self._open_rtmp()
+        if settings.record:
+            rules = [Rule(**rule.model_dump()) for rule in settings.record]
+            self._recorder = Recorder(self._loop, self._hub, rules)
+            self._recorder.start()
+        self._forwards = Forwards(
+            self._hub,
+            self._loop,
+            [ForwardRule(each.streams, each.url, each.transport) for each in settings.forward],
+        )
+        self._forwards.start()
         for name, stream in settings.streams.items():
-            _, spec = parse_source(stream.source, loop=stream.loop)
-            self._sources[name] = SourceProcess(
-                name,
-                spec,
-                self._loop,
-                self._hub.publish,
-                on_status=partial(self._source_changed, name),
-            )
+            self._sources[name] = self._make_source(name, stream)
         for source in self._sources.values():
             source.start()
         if not self._sources:
             self._settled.set()
         self._refresh_status()
 
+    def _make_source(self, name: str, stream: StreamSettings) -> Source:
+        _, spec = parse_source(stream.source, loop=stream.loop)
+        on_status = partial(self._source_changed, name)
+        if isinstance(spec, RtspSpec):
+            spec = replace(spec, on_demand=stream.on_demand)
+            pulled = PulledSource(name, spec, self._loop, self._hub, on_status)
+            self._hub.provide(name, pulled.want)
+            return pulled
+        self._hub.provide(name)
+        return SourceProcess(name, spec, self._loop, self._hub.publish, on_status)
+
+    def _open_rtmp(self) -> RtmpServer | None:
+        settings = self.settings
+        if settings.rtmp.port is None:
+            return None
+        rtmp = RtmpServer(
+            self._loop,
+            RtmpOptions(
+                host=settings.host,
+                port=settings.rtmp.port,
+                max_connections=settings.rtmp.max_connections,
+                max_connections_per_address=settings.rtmp.max_connections_per_address,
+                idle_timeout_s=settings.publish.timeout_s,
+            ),
+            partial(self._hub.publish, guest=True, replace=settings.publish.replace, origin="RTMP"),
+            self._access,
+        )
+        try:
+            rtmp.open()
+        except StreamSocketError as error:
+            if "port" in settings.rtmp.model_fields_set:
+                raise
+            # Nobody has asked for it: another server on this machine may well have the port.
+            self.notices.append(f"RTMP is off: {error}")
+            return None
+        return rtmp
+
     async def _close(self) -> None:
         if not hasattr(self, "_hub"):
             return
+        if self._rtmp:
+            self._rtmp.close()
+        if self._forwards:
+            await self._forwards.stop()
         await asyncio.gather(*(source.stop() for source in self._sources.values()))
+        if self._recorder:
+            await self._recorder.stop()
         self._hub.close()
         self._rtsp.close()
+        self._access.close()
 
     def _source_changed(self, name: str, status: SourceStatus) -> None:
         if status.state == "ended":
@@ -192,7 +260,7 @@ class Server:
         self._status = ServerStatus(
             version=__version__,
             started=self._started,
-            streams=tuple(self._stream_statuses()),
+            streams=stream_statuses(self._hub, self._sources.values()),
             connections=self._rtsp.connections,
             sessions=self._rtsp.sessions,
             refused=dict(self._rtsp.refused),
@@ -200,36 +268,26 @@ class Server:
         )
         self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_status)
 
-    def _stream_statuses(self) -> list[StreamStatus]:
-        now = time.monotonic()
-        statuses = []
-        for name, process in self._sources.items():
-            source = process.status
-            stream = self._hub.find(name)
-            tracks = track_statuses(stream, now) if stream else ()
-            statuses.append(
-                StreamStatus(
-                    name=name,
-                    source=_label(process.spec),
-                    state=source.state,
-                    tracks=tracks,
-                    viewers=len(stream.readers) if stream else 0,
-                    bitrate_bps=sum(track.bitrate_bps for track in tracks),
-                    up_since=stream.up_since if stream else None,
-                    position_s=source.position_s,
-                    duration_s=source.duration_s,
-                    loops=source.loops,
-                    skipped_packets=stream.skipped_packets if stream else 0,
-                    message=source.message,
-                    added_latency=added_latency(stream) if stream else None,
-                )
-            )
-        return statuses
+
+def _rtsp_options(settings: Settings) -> RtspOptions:
+    return RtspOptions(
+        host=settings.host,
+        port=settings.rtsp.port,
+        udp_port=settings.rtsp.udp_port,
+        session_timeout_s=settings.rtsp.session_timeout_s,
+        publisher_timeout_s=settings.publish.timeout_s,
+        replace_publishers=settings.publish.replace,
+        tls_port=settings.rtsps.port,
+        max_connections=settings.rtsp.max_connections,
+        max_connections_per_address=settings.rtsp.max_connections_per_address,
+    )
 
 
-def _label(spec: SourceSpec) -> str:
-    """What to call a source before everybody: where its file is, is the server's own affair."""
-    return Path(spec.path).name if isinstance(spec, FileSpec) else spec.text
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    rtsps = settings.rtsps
+    if rtsps.port is None or not rtsps.certificate or not rtsps.key:
+        return None
+    return server_context(rtsps.certificate, rtsps.key)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -240,4 +298,5 @@ def _limits(settings: Settings) -> Limits:
         history_s=hub.history_s,
         history_bytes=round(hub.history_mb * 1_000_000),
         join_seconds=hub.join_seconds,
+        publisher_wait_s=settings.publish.wait_s,
     )

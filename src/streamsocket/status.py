@@ -7,7 +7,8 @@ from typing import Literal
 
 from streamsocket.media.codec import Kind
 
-StreamState = Literal["starting", "live", "ended", "failed"]
+StreamState = Literal["starting", "waiting", "live", "ended", "failed"]
+"""`waiting`: for somebody to watch, for a publisher, for a camera that is away."""
 
 
 @dataclass(frozen=True, slots=True)

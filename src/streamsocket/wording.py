@@ -6,7 +6,17 @@ from urllib.parse import quote
 
 from streamsocket.status import StreamStatus
 
-_CODEC_NAMES = {"h264": "H.264", "aac": "AAC", "opus": "Opus"}
+_CODEC_NAMES = {
+    "h264": "H.264",
+    "h265": "H.265",
+    "vp8": "VP8",
+    "mjpeg": "Motion JPEG",
+    "aac": "AAC",
+    "opus": "Opus",
+    "pcmu": "G.711 µ-law",
+    "pcma": "G.711 A-law",
+    "l16": "PCM 16 bit",
+}
 
 
 def rtsp_url(host: str, port: int, name: str) -> str:
@@ -46,6 +56,15 @@ def bitrate(bits_per_second: float) -> str:
     if bits_per_second < 999_500:
         return f"{bits_per_second / 1000:.0f} kbit/s"
     return f"{bits_per_second / 1_000_000:.2f} Mbit/s"
+
+
+def size(number_of_bytes: int) -> str:
+    """`640 KB`, `12.3 MB`, `1.50 GB`."""
+    if number_of_bytes < 999_500:
+        return f"{number_of_bytes / 1000:.0f} KB"
+    if number_of_bytes < 999_950_000:
+        return f"{number_of_bytes / 1_000_000:.1f} MB"
+    return f"{number_of_bytes / 1_000_000_000:.2f} GB"
 
 
 def counted(number: int, thing: str) -> str:

@@ -15,7 +15,7 @@ from streamsocket.media.codec import H264, Opus, Track
 from streamsocket.rtp.rtcp import Bye, SenderReport, build_bye, build_sender_report
 from streamsocket.rtsp import sdp
 from streamsocket.rtsp.headers import TransportSpec, parse_transport
-from streamsocket.rtsp.message import Headers, Interleaved, Parser, Request, Response
+from streamsocket.rtsp.message import Frames, Headers, Parser, Request, Response
 
 # A sequence parameter set of 352x288, Baseline, as x264 writes it, and its picture parameter set.
 SPS = bytes.fromhex("6742c00dd9016096c044000003000400000300c83c50a920")
@@ -43,7 +43,7 @@ class FakeServer:
     greeting: bytes = b""
     requests: list[Request] = field(default_factory=list)
     """What it was asked, in order."""
-    interleaved: list[Interleaved] = field(default_factory=list)
+    interleaved: list[tuple[int, bytes]] = field(default_factory=list)
     """What clients sent within the connection."""
     connections: list[Connection] = field(default_factory=list)
     port: int = 0
@@ -108,8 +108,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for message in self.parser.feed(data):
-            if isinstance(message, Interleaved):
-                self.server.interleaved.append(message)
+            if isinstance(message, Frames):
+                self.server.interleaved += message.frames
             elif isinstance(message, Request):
                 self.server.requests.append(message)
                 answer = self.server.answer(message) or self.respond(message)
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
     def send(self, track: int, packet: bytes, *, is_rtcp: bool = False) -> None:
         target = self.targets[track]
         if target.interleaved:
-            self.transport.write(Interleaved(target.interleaved[is_rtcp], packet).serialise())
+            self.transport.write(Frames([(target.interleaved[is_rtcp], packet)]).serialise())
         elif target.client_ports and not self.server.udp_is_lost:
             self.udp.sendto(packet, ("127.0.0.1", target.client_ports[is_rtcp]))
 

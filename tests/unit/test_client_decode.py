@@ -15,7 +15,7 @@ from streamsocket.client.decode import Decoder
 from streamsocket.client.inspector import Inspector, luma, mono
 from streamsocket.client.receiver import Received
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import H264, Aac, Codec, Opus
+from streamsocket.media.codec import G711, H264, L16, Aac, Codec, Opus
 from streamsocket.media.h264 import is_idr, parse_avcc, split_length_prefixed
 from streamsocket.sources.movie import make_movie
 from streamsocket.sources.yardstick import read
@@ -178,3 +178,21 @@ def test_a_decoder_that_is_too_slow_leaves_out_whole_groups_of_pictures(
     assert inspector.not_decoded > 0
     assert inspector.decoded + inspector.not_decoded == len(units)
     assert inspector.damaged == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "heard"),
+    [
+        (L16(8000, 2), b"\x40\x00\xc0\x00\x7f\xff\x00\x00", [[0.5, -0.5], [1, 0]]),
+        (G711("pcmu"), b"\x80\x00\xff", [[0.98], [-0.98], [0]]),
+        (G711("pcma", 16_000, 2), b"\xaa\x2a\xd5\xd5", [[0.98, -0.98], [0, 0]]),
+    ],
+)
+def test_uncompressed_sound_is_read_sample_by_sample(
+    codec: Codec, data: bytes, heard: list[list[float]]
+) -> None:
+    [frame] = Decoder(codec).decode(AccessUnit([data], 700))
+    assert isinstance(frame, av.AudioFrame)
+    assert (frame.pts, frame.sample_rate) == (700, codec.clock_rate)
+    samples = frame.to_ndarray().reshape(-1, len(heard[0])) / 32_768
+    assert samples == pytest.approx(np.array(heard), abs=0.01)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hub_helpers import SOUND, HubUnderTest, Viewer, batch, drain, hub_under_test, parse
+from hub_helpers import SOUND, VIDEO, HubUnderTest, Viewer, batch, drain, hub_under_test, parse
 
 from streamsocket.hub.hub import StreamTakenError
 from streamsocket.hub.limits import Limits
@@ -172,7 +172,79 @@ def test_a_publisher_whose_clock_is_behind_still_goes_forward(
 
 def test_a_name_is_published_by_one_at_a_time(hub: HubUnderTest) -> None:
     with pytest.raises(StreamTakenError, match="lobby"):
-        hub.publish()
+        hub.hub.publish("lobby", [VIDEO, SOUND], guest=True)
+    with pytest.raises(StreamTakenError, match="lobby"):
+        # Whoever publishes now gave no way to tell it that another takes its place.
+        hub.hub.publish("lobby", [VIDEO, SOUND], guest=True, replace=True)
+
+
+def test_a_guest_may_be_replaced_where_that_is_wanted(hub: HubUnderTest, viewer: Viewer) -> None:
+    told: list[str] = []
+    hub.publication.close()
+    first = hub.hub.publish(
+        "lobby", [VIDEO, SOUND], guest=True, on_replaced=lambda: told.append("first")
+    )
+    play(hub, viewer)
+    hub.publication = hub.hub.publish("lobby", [VIDEO, SOUND], guest=True, replace=True)
+    assert told == ["first"]
+    hub.send(0, batch(timestamp=0, keyframe=True))
+    first.write(0, batch(timestamp=3000))
+    first.flush()
+    first.close()
+    assert len(viewer.packets()) == 1, "what the one before still sends goes nowhere"
+    assert hub.stream.publication is hub.publication
+
+
+def test_guests_keep_off_the_names_that_the_server_provides(hub: HubUnderTest) -> None:
+    hub.hub.provide("camera")
+    with pytest.raises(StreamTakenError, match="camera"):
+        hub.hub.publish("camera", [VIDEO], guest=True)
+    assert hub.hub.publish("camera", [VIDEO])
+
+
+def test_who_is_interested_is_told_of_streams_that_come_and_go(hub: HubUnderTest) -> None:
+    told: list[tuple[str, bool]] = []
+    hub.hub.subscribe(lambda stream: told.append((stream.name, stream.publication is not None)))
+    publication = hub.hub.publish("other", [VIDEO])
+    publication.close()
+    hub.hub.remove("other")
+    assert told == [("other", True), ("other", False), ("other", False)]
+
+
+def test_a_stream_without_publisher_and_viewers_is_forgotten(hub: HubUnderTest) -> None:
+    hub.hub.publish("other", [VIDEO]).close()
+    hub.hub.provide("kept")
+    hub.hub.publish("kept", [VIDEO]).close()
+    hub.run(0.6)
+    assert hub.hub.find("other") is None
+    assert hub.hub.find("kept")
+    assert hub.hub.find("lobby"), "it has a publisher"
+
+
+def test_viewers_wait_for_a_publisher_that_left(hub: HubUnderTest, viewer: Viewer) -> None:
+    play(hub, viewer)
+    hub.publication.close()
+    hub.run(0.6)
+    assert hub.hub.find("lobby") is hub.stream
+
+
+def test_who_asks_for_a_stream_on_demand_waits_until_it_is_there(hub: HubUnderTest) -> None:
+    wanted: list[str] = []
+
+    def connect() -> None:
+        wanted.append("camera")
+        hub.loop.call_later(0.02, hub.hub.publish, "camera", [VIDEO])
+
+    hub.hub.provide("camera", connect)
+    found = hub.loop.run_until_complete(hub.hub.look_for("camera", 5.0))
+    assert found is hub.hub.find("camera")
+    assert wanted == ["camera"]
+    assert hub.loop.run_until_complete(hub.hub.look_for("nobody", 5.0)) is None
+
+
+def test_nobody_waits_for_ever(hub: HubUnderTest) -> None:
+    hub.hub.provide("dead")
+    assert hub.loop.run_until_complete(hub.hub.look_for("dead", 0.01)) is None
 
 
 def test_a_stream_that_ends_says_goodbye(hub: HubUnderTest, viewer: Viewer) -> None:

@@ -10,8 +10,10 @@ from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, Aac, Opus
 from streamsocket.rtp.h264 import H264Depacketizer, pack
-from streamsocket.rtp.normalise import H264Normaliser, Normalised, Normaliser, normaliser
-from streamsocket.rtp.packet import MAX_PAYLOAD, RtpPacket
+from streamsocket.rtp.h264_normaliser import H264Normaliser
+from streamsocket.rtp.normalise import normaliser
+from streamsocket.rtp.normalised import Normalised, Normaliser
+from streamsocket.rtp.packet import MAX_PAYLOAD
 
 SPS, PPS = b"\x67\x42\xc0\x1f\xda\x01", b"\x68\xce\x38\x80"
 AUD, SEI = b"\x09\xf0", b"\x06\x05\x02ab\x80"
@@ -31,11 +33,11 @@ def fragments(unit: bytes, size: int) -> list[bytes]:
 
 
 class Publisher:
-    """Sends payloads to a normaliser, as one access unit."""
+    """Sends payloads to a normaliser, one by one, as one access unit."""
 
     def __init__(self, ingress: Normaliser) -> None:
         self.ingress = ingress
-        self.sequence = 65_530
+        self.gap = False
 
     def send(
         self, payloads: list[bytes], timestamp: int, lost: set[int] | None = None
@@ -43,10 +45,11 @@ class Publisher:
         passed_on = []
         for index, payload in enumerate(payloads):
             marker = index == len(payloads) - 1
-            packet = RtpPacket(96, marker, self.sequence & 0xFFFF, timestamp, 1, payload)
-            self.sequence += 1
-            if index not in (lost or ()):
-                passed_on += self.ingress.push(packet, timestamp)
+            if index in (lost or ()):
+                self.gap = True
+            else:
+                passed_on += self.ingress.push([payload], timestamp, marker, self.gap)
+                self.gap = False
         return passed_on
 
 
@@ -74,7 +77,7 @@ def test_fragments_of_any_size_become_full_packets(size: int) -> None:
 def test_nothing_waits_for_the_rest_of_the_access_unit() -> None:
     publisher = Publisher(normaliser(CODEC))
     first, *_ = fragments(PICTURE, 1400)
-    [part] = publisher.ingress.push(RtpPacket(96, False, 0, 0, 1, first), 0)
+    [part] = publisher.ingress.push([first], 0, marker=False, gap=False)
     assert [len(payload) for payload in part.payloads] == [1200]
     assert not part.complete
 
@@ -129,8 +132,7 @@ def test_slices_of_one_picture_stay_together() -> None:
     slices = [b"\x65\x88" + bytes(50), b"\x65\x40" + bytes(50)]
     aggregated = b"\x78" + b"".join(len(s).to_bytes(2, "big") + s for s in slices)
     for payloads in (slices, [aggregated], [*fragments(slices[0], 20), slices[1]]):
-        publisher.sequence += 1
-        passed_on = publisher.send(payloads, publisher.sequence)
+        passed_on = publisher.send(payloads, len(payloads))
         assert [unit.units for unit in seen(passed_on)] == [[SPS, PPS, *slices]]
         assert [part.keyframe for part in passed_on] == [True] + [False] * (len(passed_on) - 1)
 
@@ -219,8 +221,9 @@ def test_a_long_frame_of_sound_is_cut_anew() -> None:
 
 def test_opus_passes_as_it_is() -> None:
     publisher = Publisher(normaliser(Opus()))
-    packet = RtpPacket(97, False, 0, 0, 1, memoryview(b"packet"))
-    assert publisher.ingress.push(packet, 7) == [Normalised([b"packet"], 7, True, False, True)]
+    assert publisher.ingress.push([b"packet"], 7, marker=False, gap=False) == [
+        Normalised([b"packet"], 7, True, False, True)
+    ]
     for size in (0, MAX_PAYLOAD + 1):
         with pytest.raises(ParseError):
             publisher.send([bytes(size)], 8)

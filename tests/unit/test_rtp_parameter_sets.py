@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import H264
+from streamsocket.media.codec import H264, H265
 from streamsocket.rtp.parameter_sets import ParameterSets
 
 SPS, PPS = b"\x67\x42\xc0\x1f\xda\x01", b"\x68\xce\x38\x80"
@@ -51,3 +51,36 @@ def test_broken_ones_are_passed_on_but_not_learnt() -> None:
     for broken in (b"\x67\x42\xc0\x1f", b"\x67\x42\xc0\x1f\x04\x20", b"\x68\x00\x7f\xff\xff"):
         with pytest.raises(ParseError):
             sets.learn(broken)
+
+
+VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003c959409")
+HEVC_SPS = bytes.fromhex(
+    "42010101600000030090000003000003003ca00a080f16595952930b9a02000007d20000ea6010"
+)
+HEVC_PPS, SECOND_HEVC_PPS = b"\x44\x01\xc0\x73\xc0\x89", b"\x44\x01\x58\x73\xc0\x89"
+HEVC_IDR = b"\x26\x01\xaf"
+
+
+def test_h265_has_three_of_them() -> None:
+    codec = H265(VPS, HEVC_SPS, HEVC_PPS)
+    sets = ParameterSets(codec)
+    sets.learn(SECOND_HEVC_PPS)
+    assert sets.put_in([HEVC_IDR]) == [VPS, HEVC_SPS, HEVC_PPS, SECOND_HEVC_PPS, HEVC_IDR]
+    assert sets.codec is codec
+
+
+def test_a_new_vps_ends_what_referred_to_the_old_one() -> None:
+    codec = H265(VPS, HEVC_SPS, HEVC_PPS)
+    sets = ParameterSets(codec)
+    sets.learn(new := VPS + b"\x80")
+    assert sets.codec is codec
+    assert sets.put_in([HEVC_IDR]) == [new, HEVC_IDR]
+    sets.put_in([HEVC_SPS, HEVC_PPS])
+    assert sets.codec == H265(new, HEVC_SPS, HEVC_PPS)
+
+
+def test_those_of_other_layers_are_not_in_force() -> None:
+    sets = ParameterSets(H265(VPS, HEVC_SPS, HEVC_PPS))
+    with pytest.raises(ParseError, match="layer"):
+        sets.learn(b"\x42\x09" + HEVC_SPS[2:])
+    assert sets.codec == H265(VPS, HEVC_SPS, HEVC_PPS)

@@ -23,7 +23,7 @@ from streamsocket.rtsp.client_protocol import (
     SendNeeded,
 )
 from streamsocket.rtsp.headers import RtpInfo, TransportSpec
-from streamsocket.rtsp.message import Headers, Interleaved, Parser, Request, Response
+from streamsocket.rtsp.message import Frames, Headers, Parser, Request, Response
 from streamsocket.rtsp.sdp import Media
 from streamsocket.rtsp.server_protocol import (
     DescribeRequested,
@@ -290,12 +290,12 @@ def test_packets_and_requests_of_the_server_come_in_between() -> None:
     client = ClientProtocol(URL)
     describe = client.request_describe()
     data = (
-        Interleaved(0, b"packet").serialise()
+        Frames([(0, b"packet")]).serialise()
         + b"OPTIONS rtsp://h/a RTSP/1.0\r\nCSeq: 42\r\n\r\n"
         + b"ANNOUNCE rtsp://h/a RTSP/1.0\r\nCSeq: 43\r\n\r\n"
     )
     packet, first, second = client.receive(data)
-    assert packet == InterleavedReceived(0, b"packet")
+    assert packet == InterleavedReceived([(0, b"packet")])
     assert isinstance(first, SendNeeded)
     assert first.data.startswith(b"RTSP/1.0 200 OK\r\nCSeq: 42\r\n")
     assert isinstance(second, SendNeeded)
@@ -368,7 +368,7 @@ class OurServer:
                 case PlayRequested():
                     positions = {track: (track, 9) for track in event.tracks}
                     answers.append(protocol.playing(event, positions))
-                    answers.append(Interleaved(0, b"packet").serialise())
+                    answers.append(Frames([(0, b"packet")]).serialise())
                 case TeardownRequested():
                     answers.append(protocol.torn_down(event))
                 case _:
@@ -400,7 +400,7 @@ def test_our_client_plays_from_our_server(url: str, size: int) -> None:
     played, packet = exchange(client.request_play())
     assert isinstance(played, Responded)
     assert [entry.sequence for entry in played.rtp_info] == [0, 1]
-    assert packet == InterleavedReceived(0, b"packet")
+    assert packet == InterleavedReceived([(0, b"packet")])
     kept = one(exchange(client.request_keep_alive()), Responded)
     assert kept.method == "GET_PARAMETER"
     assert one(exchange(client.request_teardown()), Responded)

@@ -15,7 +15,7 @@ from streamsocket.errors import StreamSocketError
 from streamsocket.rtp.rtcp import Nack, Pli, ReceiverReport, build_nack, build_pli
 from streamsocket.rtp.rtcp import build_receiver_report as build_report
 from streamsocket.rtsp import connection
-from streamsocket.rtsp.message import Interleaved, Parser, Response
+from streamsocket.rtsp.message import Frames, Parser, Response
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 
 
@@ -128,10 +128,11 @@ def test_picture_over_udp_and_sound_over_tcp_in_one_session(hub: HubUnderTest) -
             channels = set()
             while 4 not in channels:
                 message = await client.next()
-                assert isinstance(message, Interleaved)
-                channels.add(message.channel)
-                if message.channel == 4:
-                    assert parse(bytes(message.data)).payload_type == 97
+                assert isinstance(message, Frames)
+                for channel, data in message.frames:
+                    channels.add(channel)
+                    if channel == 4:
+                        assert parse(data).payload_type == 97
             hub.send(0, batch(timestamp=3000))
             await eventually(lambda: bool(viewer.packets()))
             assert (await client.ask("TEARDOWN")).status == 200
@@ -290,7 +291,8 @@ def test_a_stream_that_ends_says_goodbye_and_hangs_up(hub: HubUnderTest) -> None
             goodbyes = 0
             with suppress(EOFError):
                 while message := await client.next():
-                    goodbyes += isinstance(message, Interleaved) and b"\xcb" in message.data
+                    if isinstance(message, Frames):
+                        goodbyes += sum(b"\xcb" in data for _, data in message.frames)
             assert await client.closed()
             assert goodbyes == 1
 

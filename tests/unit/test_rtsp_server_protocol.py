@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsocket.rtsp.message import Interleaved, Parser, Response
+from streamsocket.rtsp.message import Frames, Parser, Response
 from streamsocket.rtsp.server_protocol import (
     DescribeRequested,
     Event,
@@ -311,7 +311,7 @@ def test_parameters_keep_alive_and_are_otherwise_not_understood() -> None:
 
 
 def test_methods_that_are_not_here_are_refused() -> None:
-    for method, status in {"ANNOUNCE": 405, "RECORD": 405, "REDIRECT": 501, "play": 501}.items():
+    for method, status in {"REDIRECT": 501, "play": 501}.items():
         answer = Player().ask(method)
         assert answer.status == status
         assert "PLAY" in answer.headers.get("Allow", "")
@@ -382,17 +382,17 @@ def test_requests_that_come_together_are_answered_in_turn() -> None:
 
 def test_packets_are_handed_on_with_their_track() -> None:
     player = playing()
-    player.send(Interleaved(1, b"report").serialise() + Interleaved(0, b"media").serialise())
+    player.send(Frames([(1, b"report")]).serialise() + Frames([(0, b"media")]).serialise())
     assert player.events[-2:] == [
-        InterleavedReceived(track=1, is_rtcp=True, data=b"report"),
-        InterleavedReceived(track=1, is_rtcp=False, data=b"media"),
+        InterleavedReceived(track=1, is_rtcp=True, packets=[b"report"]),
+        InterleavedReceived(track=1, is_rtcp=False, packets=[b"media"]),
     ]
 
 
 def test_packets_on_channels_of_no_track_are_dropped() -> None:
     player = playing()
     seen = len(player.events)
-    player.send(Interleaved(2, b"x").serialise() + Interleaved(255, b"x").serialise())
+    player.send(Frames([(2, b"x")]).serialise() + Frames([(255, b"x")]).serialise())
     assert len(player.events) == seen
 
 
@@ -404,7 +404,7 @@ def test_a_silent_session_expires_and_any_request_keeps_it() -> None:
     assert not player.server.expired(110.0)
     player.server.touch(100.0)
     assert not player.server.expired(160.0)
-    player.send(Interleaved(1, b"report").serialise(), now=150.0)
+    player.send(Frames([(1, b"report")]).serialise(), now=150.0)
     assert not player.server.expired(210.0)
     player.send(b"OPTIONS rtsp://h/a RT", now=200.0)
     assert player.server.expired(210.1), "half a request is no sign of life"
@@ -416,7 +416,7 @@ def _conversation() -> bytes:
         + request("SETUP", f"{URL}?x=1/trackID=0", UDP)
         + request("SETUP", f"{URL}/trackID=1?x=1", TCP)
         + request("PLAY", URL + "/")
-        + Interleaved(1, b"report").serialise()
+        + Frames([(1, b"report")]).serialise()
         + request("SET_PARAMETER", URL, body="a: b")
         + request("TEARDOWN", URL)
         + b"nonsense\n"

@@ -71,7 +71,7 @@ def test_an_empty_group_in_the_file_leaves_the_environment_alone() -> None:
     ("text", "sentence"),
     [
         ("# x\n[rtsp]\n\nprot = 1", "line 4: rtsp.prot is no setting: did you mean rtsp.port?"),
-        ("[rtps]\nport = 1", "line 2: rtps.port is no setting: did you mean rtsp.port?"),
+        ("[rtp]\nport = 1", "line 2: rtp.port is no setting: did you mean rtsp.port?"),
         ("[zebra]", "line 1: zebra is no setting: docs/settings.md lists them all."),
         ("rtsp.port = 70000", "line 1: rtsp.port should be less than or equal to 65535, not 70000"),
         ("[rtsp]\nport = true", "line 2: rtsp.port should be a number, not True."),
@@ -183,3 +183,29 @@ def test_any_text_is_either_settings_or_refused(text: str) -> None:
     except SettingsError as error:
         sentence = str(error)
     assert "\n" not in sentence
+
+
+def test_groups_in_a_list_are_read_in_order() -> None:
+    Path("streamsocket.toml").write_text(
+        '[[record]]\nstreams = "live/*"\nkeep_days = 7\n\n[rtsp]\nport = 1\n\n[[record]]\n'
+    )
+    settings = load_settings(environ={"STREAMSOCKET_RECORD__1__ROTATE_MB": "10"})
+    assert [rule.streams for rule in settings.record] == ["live/*", "*"]
+    assert [rule.keep_days for rule in settings.record] == [7, None]
+    assert [rule.rotate_mb for rule in settings.record] == [None, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[[record]]\n[[record]]\n\nkep_gb = 1", "line 4: record.kep_gb is no setting: did you"),
+        ("[[record]]\n[[record]]\nkeep_gb = 0", "line 3: record.keep_gb should be greater than 0"),
+        ("[[record]]\npath = '{x}{time}.mp4'", "line 2: record.path: The placeholder {x} is"),
+        ("record = [{},\n{min_free_gb = -1}]", "line 1: record.min_free_gb should be greater"),
+        ("[record]\nkeep_gb = 1", "line 2: record.keep_gb: write [[record]], in two pairs"),
+        ("record = 1", "line 1: record: write [[record]], in two pairs of brackets."),
+        ("record = [1]", "line 1: record is a group of settings and has no value of its own."),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_told_with_its_line(text: str, sentence: str) -> None:
+    assert refusal(text).startswith(f"streamsocket.toml, {sentence}")

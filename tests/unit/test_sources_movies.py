@@ -18,8 +18,9 @@ from streamsocket.errors import SourceError
 from streamsocket.media.codec import H264, Aac, Opus
 from streamsocket.sources import yardstick
 from streamsocket.sources.movie import make_movie
+from streamsocket.sources.passable import adts_config
 from streamsocket.sources.passthrough import opus_duration
-from streamsocket.sources.plan import Plan, adts_config, make_plan
+from streamsocket.sources.plan import Plan, make_plan
 from streamsocket.sources.reader import MovieReader
 from streamsocket.sources.schedule import Unit
 from streamsocket.sources.timeline import START_S

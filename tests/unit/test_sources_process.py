@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from streamsocket import child
 from streamsocket.errors import StreamSocketError
-from streamsocket.media.codec import Track
+from streamsocket.media.codec import Opus, Track, Vp8
 from streamsocket.rtp.batch import Batch
 from streamsocket.sources import process as process_module
+from streamsocket.sources.encoding import Encoding
 from streamsocket.sources.movie import make_movie
 from streamsocket.sources.process import SourceProcess, SourceStatus
 from streamsocket.sources.spec import FileSpec, SourceSpec, TestSpec
@@ -131,6 +133,19 @@ def test_a_movie_is_streamed_to_its_end(movie: str) -> None:
     assert len(publication.flushes) < len(publication.of(0)) + len(publication.of(1))
 
 
+def test_a_movie_is_encoded_as_asked_for(movie: str) -> None:
+    async def scenario(bench: _Bench) -> None:
+        await bench.until(lambda: bench.source.over)
+
+    encoding = Encoding(fps=Fraction(50), video_codec="vp8", audio_codec="opus")
+    bench = _run(FileSpec(movie, False, encoding), scenario)
+    [publication] = bench.publications
+    assert [track.codec for track in publication.tracks] == [Vp8((160, 90)), Opus(2)]
+    assert publication.tracks[0].frame_rate == 50
+    assert len(publication.of(0)) == 40
+    assert any("transcoded to VP8" in (status.message or "") for status in bench.statuses)
+
+
 def test_nothing_leaves_before_it_was_captured(movie: str) -> None:
     async def scenario(bench: _Bench) -> None:
         await bench.until_batches(60)
@@ -224,8 +239,8 @@ def test_it_waits_longer_after_every_crash() -> None:
 def test_a_process_that_does_not_listen_is_ended_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process_module, "_STOP_WAIT_S", 0.2)
-    monkeypatch.setattr(process_module, "_TERMINATE_WAIT_S", 0.2)
+    monkeypatch.setattr(child, "STOP_WAIT_S", 0.2)
+    monkeypatch.setattr(child, "TERMINATE_WAIT_S", 0.2)
 
     async def scenario(bench: _Bench) -> None:
         await bench.until_batches(1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamsocket.codecs.encode import SAMPLE_RATE
+from streamsocket.codecs.audio import SAMPLE_RATE
 from streamsocket.sources import yardstick
 from streamsocket.sources.beeper import Beeper, flash_number, is_flash_number
 from streamsocket.sources.picture import PictureDrawer
@@ -101,7 +101,7 @@ def test_there_is_one_flash_in_every_second(rate: Fraction) -> None:
 @pytest.mark.parametrize("rate", [Fraction(30), Fraction(24_000, 1001), Fraction(60)])
 def test_a_beep_begins_with_every_flash_to_the_sample(rate: Fraction) -> None:
     beeper = Beeper(rate)
-    samples = np.concatenate([beeper.next_frame().to_ndarray()[0] for _ in range(240)])
+    samples = np.concatenate([beeper.next_frame(1024).to_ndarray()[0] for _ in range(240)])
     seconds = len(samples) // SAMPLE_RATE
     flashes = [round(flash_number(s, rate) / rate * SAMPLE_RATE) for s in range(seconds)]
     assert yardstick.beep_onsets(samples, SAMPLE_RATE) == flashes

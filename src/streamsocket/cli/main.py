@@ -9,7 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from streamsocket.cli.auth import app as auth
 from streamsocket.cli.probe import probe
+from streamsocket.cli.publish import publish
+from streamsocket.cli.record import record
 from streamsocket.cli.serve import serve
 from streamsocket.errors import StreamSocketError
 from streamsocket.version import __version__
@@ -60,6 +63,9 @@ def _common(
 
 app.command()(serve)
 app.command()(probe)
+app.command()(record)
+app.command()(publish)
+app.add_typer(auth, name="auth")
 
 
 def main() -> None:

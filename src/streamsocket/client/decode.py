@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from streamsocket.media.access_unit import START_CODE, AccessUnit
-from streamsocket.media.codec import H264, Aac, Codec, Opus
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Opus
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # The identification header (RFC 7845, 5.1), which is how a decoder is told the channels.
 _OPUS_HEAD = struct.Struct("<8sBBHIhB")
+
+_FFMPEG_NAMES = {"h265": "hevc", "pcmu": "pcm_mulaw", "pcma": "pcm_alaw", "l16": "pcm_s16be"}
+"""FFmpeg's names where they aren't ours."""
+_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+"""By channels, from one on: as many as RTP's uncompressed sound may have here."""
 
 
 class Decoder:
@@ -36,7 +41,8 @@ class Decoder:
         self._time_base = Fraction(1, codec.clock_rate)
         self._is_video = codec.kind == "video"
         self._waits_for_keyframe = self._is_video
-        context = av.CodecContext.create(codec.name, "r")
+        self._is_byte_stream = isinstance(codec, H264 | H265)
+        context = av.CodecContext.create(_FFMPEG_NAMES.get(codec.name, codec.name), "r")
         assert isinstance(context, av.VideoCodecContext | av.AudioCodecContext)
         self._context = context
         # One thread a frame would hold back as many frames as there are threads.
@@ -44,12 +50,18 @@ class Decoder:
         match codec:
             case H264(sps, pps) if sps and pps:
                 self._context.extradata = START_CODE + sps + START_CODE + pps
+            case H265(vps, sps, pps) if vps and sps and pps:
+                self._context.extradata = b"".join(START_CODE + unit for unit in (vps, sps, pps))
             case Aac(config):
                 self._context.extradata = config
             case Opus(channels):
                 self._context.extradata = _OPUS_HEAD.pack(
                     b"OpusHead", 1, channels, 0, codec.clock_rate, 0, 0
                 )
+            case G711() | L16():
+                assert isinstance(context, av.AudioCodecContext)
+                context.sample_rate = codec.clock_rate
+                context.layout = _LAYOUTS[codec.channels - 1]
         self.errors = 0
         """Access units that the decoder refused."""
         self.skipped = 0
@@ -61,7 +73,7 @@ class Decoder:
             self.skipped += 1
             return []
         self._waits_for_keyframe = False
-        packet = self._packet(unit.annexb() if self._is_video else unit.units[0])
+        packet = self._packet(unit.annexb() if self._is_byte_stream else unit.units[0])
         packet.pts = unit.timestamp
         packet.time_base = self._time_base
         return self._decode(packet)

@@ -23,9 +23,9 @@ from streamsocket.client.report import (
 )
 from streamsocket.client.session import Session, SessionTrack, TransportWish, open_url
 from streamsocket.errors import ConnectError, ParseError
+from streamsocket.media import h264, h265
 from streamsocket.media.aac import parse_audio_specific_config
-from streamsocket.media.codec import H264, Aac, Codec, Opus
-from streamsocket.media.h264 import parse_sps
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
 from streamsocket.rtsp.url import without_credentials
 
 MAX_SETTLING_S = 1.6  # our own server takes up to 1.5 s to bring a new viewer to live
@@ -34,6 +34,8 @@ MAX_SYNC_S = 0.4
 
 _H264_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10",
                   122: "High 4:2:2", 244: "High 4:4:4"}  # fmt: skip
+_H265_PROFILES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions",
+                  9: "Screen Content"}  # fmt: skip
 _AAC_OBJECT_TYPES = {1: "Main", 2: "LC", 3: "SSR", 4: "LTP", 23: "LD", 39: "ELD"}
 
 
@@ -252,10 +254,16 @@ def _form(codec: Codec) -> _Form:
     try:
         match codec:
             case H264(sps):
-                parameters = parse_sps(sps)
+                avc = h264.parse_sps(sps)
                 return {
-                    "profile": _H264_PROFILES.get(parameters.profile_idc),
-                    "size": (parameters.width, parameters.height),
+                    "profile": _H264_PROFILES.get(avc.profile_idc),
+                    "size": (avc.width, avc.height),
+                }
+            case H265(_, sps):
+                hevc = h265.parse_sps(sps)
+                return {
+                    "profile": _H265_PROFILES.get(hevc.profile_idc),
+                    "size": (hevc.width, hevc.height),
                 }
             case Aac(config):
                 sound = parse_audio_specific_config(config)
@@ -266,5 +274,9 @@ def _form(codec: Codec) -> _Form:
                 }
             case Opus(channels):
                 return {"sample_rate": codec.clock_rate, "channels": channels}
+            case G711() | L16():
+                return {"sample_rate": codec.clock_rate, "channels": codec.channels}
+            case Vp8(size) | Mjpeg(size):
+                return {"size": size} if any(size) else {}
     except ParseError:
         return {}

@@ -1,4 +1,4 @@
-"""Tracks that cannot be passed on: decoded and encoded again as H.264 or AAC, times kept."""
+"""Tracks that are not passed on as they are: decoded and encoded again, times kept."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamsocket.codecs.coded import Coded
-from streamsocket.codecs.encode import AAC_FRAME, SAMPLE_RATE, AudioEncoder, VideoEncoder
+from streamsocket.codecs.encode import encodable_size, make_audio_encoder, make_video_encoder
+from streamsocket.codecs.frame_rate import SteadyRate
+from streamsocket.codecs.scale import Scaler, shown_size
+from streamsocket.codecs.video import BT601, Colours
 from streamsocket.media.codec import Codec
+
+_RGB = 0
+"""ITU-T H.273's number of the matrix that is none."""
 
 _DEFAULT_RATE = Fraction(25)
 _MAX_RATE = 120
-
-# By FFmpeg's count, a rotation is against the clock.
-_TURN = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
 
 # A decoder holds back at most 16 pictures (H.264, A.3.1), its threads a few more.
 _MAX_REORDER = 64
@@ -34,24 +37,42 @@ _MAX_SOUND_GAP_S = Fraction(1, 20)
 
 
 class TranscodedVideo:
-    """Decodes pictures, turns them upright, and encodes them as H.264 (8 bits, 4:2:0)."""
+    """Decodes pictures, turns them upright, and encodes them."""
 
-    def __init__(self, stream: VideoStream, rotation: int) -> None:
-        """Take a demuxer's stream and by how many degrees, against the clock, to turn it."""
+    def __init__(
+        self,
+        stream: VideoStream,
+        rotation: int,
+        *,
+        codec: str = "h264",
+        size: tuple[int, int] | None = None,
+        rate: Fraction | None = None,
+        bit_rate: int | None = None,
+    ) -> None:
+        """Take a demuxer's stream and by how many degrees, against the clock, to turn it.
+
+        `codec` is the name of what comes out, of exactly this `size` and at exactly this `rate`,
+        pictures a second, if they are given; otherwise as the stream has them.
+        """
         context = stream.codec_context
         context.thread_type = "AUTO"
-        turned = rotation in (90, 270)
-        width, height = context.width, context.height
-        width, height = (height, width) if turned else (width, height)
-        # 4:2:0 has a colour sample for every two pixels and lines: sizes must be even.
-        self._size = max(2, width & ~1), max(2, height & ~1)
-        rate = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
-        self._rate = Fraction(rate) if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
+        pixel_aspect = Fraction(stream.sample_aspect_ratio or 1)
+        shown = shown_size(context.width, context.height, rotation, pixel_aspect)
+        size = encodable_size(codec, *(size or shown))
+        declared = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
+        self._rate = Fraction(declared) if 0 < declared <= _MAX_RATE else _DEFAULT_RATE
+        self._steady = SteadyRate(rate) if rate else None
         self._stream = stream
-        self._rotation = rotation
-        self._encoder = VideoEncoder(*self._size, self._rate)
-        self._graph: Graph | None = None
-        self._graph_input: tuple[int, int, str] | None = None
+        self._encoder = make_video_encoder(
+            codec, *size, rate or self._rate, bit_rate=bit_rate, colours=_colours(context)
+        )
+        self._scaler = Scaler(
+            size,
+            rotation,
+            pixel_aspect,
+            self._encoder.pixel_format,
+            in_bt601=not self._encoder.tells_colours,
+        )
         self._last_pts: Fraction | None = None
         self._decoding_times: deque[Fraction] = deque(maxlen=_MAX_REORDER)
         self.codec: Codec = self._encoder.codec
@@ -64,16 +85,24 @@ class TranscodedVideo:
 
     def flush(self) -> list[Coded]:
         """What is left at the file's end."""
-        return self._encode(_decode(self._stream, None)) + self._encoder.flush()
+        coded = self._encode(_decode(self._stream, None))
+        if self._steady and self._last_pts is not None:
+            for frame, pts in self._steady.flush(self._last_pts + 1 / self._rate):
+                coded += self._encoder.encode(frame, pts)
+        return coded + self._encoder.flush()
 
     def _encode(self, frames: Iterator[VideoFrame | AudioFrame]) -> list[Coded]:
         coded = []
         for frame in frames:
             assert isinstance(frame, VideoFrame)
             pts = self._pts(frame)
-            if self._last_pts is None or pts > self._last_pts:
-                self._last_pts = pts
-                coded += self._encoder.encode(self._upright(frame), pts)
+            if self._last_pts is not None and pts <= self._last_pts:
+                continue
+            self._last_pts = pts
+            scaled = self._scaler.scale(frame)
+            ready = self._steady.take(scaled, pts) if self._steady else [(scaled, pts)]
+            for each, shown_at in ready:
+                coded += self._encoder.encode(each, shown_at)
         return coded
 
     def _pts(self, frame: VideoFrame) -> Fraction:
@@ -84,42 +113,16 @@ class TranscodedVideo:
             return self._decoding_times.popleft()
         return Fraction(0) if self._last_pts is None else self._last_pts + 1 / self._rate
 
-    def _upright(self, frame: VideoFrame) -> VideoFrame:
-        """The picture as it is to be seen, at the size that was announced."""
-        given = frame.width, frame.height, frame.format.name
-        if self._graph is None or self._graph_input != given:
-            self._graph, self._graph_input = self._build_graph(frame), given
-        self._graph.vpush(frame)
-        return self._graph.vpull()
-
-    def _build_graph(self, frame: VideoFrame) -> Graph:
-        graph = Graph()
-        node = graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base or Fraction(1, 90_000),
-        )
-        width, height = self._size
-        turn = _TURN.get(self._rotation)
-        steps = [*(turn.split(",") if turn else []), f"scale={width}:{height}", "format=yuv420p"]
-        for step in [*steps, "buffersink"]:
-            name, _, arguments = step.partition("=")
-            following = graph.add(name, arguments or None)
-            node.link_to(following)
-            node = following
-        graph.configure()
-        return graph
-
 
 class TranscodedSound:
-    """Decodes sound and encodes it as AAC at 48 kHz: mono, stereo or 5.1."""
+    """Decodes sound and encodes it at the rate and with the channels that the codec takes."""
 
-    def __init__(self, stream: AudioStream) -> None:
-        """Take a demuxer's stream."""
-        self._layout = {1: "mono", 6: "5.1"}.get(stream.codec_context.channels, "stereo")
+    def __init__(
+        self, stream: AudioStream, *, codec: str = "aac", bit_rate: int | None = None
+    ) -> None:
+        """Take a demuxer's stream; `codec` is the name of what comes out."""
         self._stream = stream
-        self._encoder = AudioEncoder(self._layout)
+        self._encoder = make_audio_encoder(codec, stream.codec_context.channels, bit_rate=bit_rate)
         self._resampler = self._new_resampler()
         self._expected: Fraction | None = None
         self._next_sample = 0
@@ -145,7 +148,7 @@ class TranscodedSound:
             if self._expected is None or abs(pts - self._expected) > _MAX_SOUND_GAP_S:
                 # What is left of the frame before the gap is less than one coded frame.
                 self._resampler = self._new_resampler()
-                self._next_sample = round(pts * SAMPLE_RATE)
+                self._next_sample = round(pts * self._encoder.sample_rate)
                 self._expected = pts
             self._expected += Fraction(frame.samples, frame.sample_rate)
             coded += self._encode_resampled(frame)
@@ -155,13 +158,22 @@ class TranscodedSound:
         coded = []
         for resampled in self._resampler.resample(frame):
             resampled.pts = self._next_sample
-            resampled.time_base = Fraction(1, SAMPLE_RATE)
+            resampled.time_base = Fraction(1, self._encoder.sample_rate)
             self._next_sample += resampled.samples
             coded += self._encoder.encode(resampled)
         return coded
 
     def _new_resampler(self) -> AudioResampler:
-        return AudioResampler("fltp", self._layout, SAMPLE_RATE, frame_size=AAC_FRAME)
+        encoder = self._encoder
+        return AudioResampler(
+            "fltp", encoder.layout, encoder.sample_rate, frame_size=encoder.frame_size
+        )
+
+
+def _colours(context: VideoCodecContext) -> Colours:
+    # RGB becomes BT.601.
+    matrix = context.colorspace if context.colorspace != _RGB else BT601
+    return Colours(context.color_primaries, context.color_trc, matrix)
 
 
 def _decode(

@@ -21,3 +21,5 @@ class Limits:
     """The longest that catching up with live may take."""
     max_streams: int = 1000
     """How many streams may exist at once."""
+    publisher_wait_s: float = 60.0
+    """How long viewers wait for a publisher that left to return."""

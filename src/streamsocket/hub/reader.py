@@ -25,8 +25,12 @@ class Beginning(NamedTuple):
 class Reader:
     """One viewer of a stream. Protocol sessions make one and hold it."""
 
-    def __init__(self, stream: Stream, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: Stream, on_end: Callable[[], None], *, is_viewer: bool = True
+    ) -> None:
         self.stream = stream
+        self.is_viewer = is_viewer
+        """Whether it counts as one of those who watch."""
         self._on_end = on_end
         self._outputs: dict[int, Output] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamsocket.errors import ParseError
 from streamsocket.hub.stream import Stream
 from streamsocket.hub.track import StreamTrack
-from streamsocket.media.codec import H264, Codec
+from streamsocket.media.codec import Codec, VideoCodec
 from streamsocket.status import AddedLatency, TrackStatus
 from streamsocket.wording import channels
 
@@ -24,9 +24,9 @@ def added_latency(stream: Stream) -> AddedLatency:
 def describe(codec: Codec) -> str:
     """What a track is, for people: `"1280x720"`, `"48 kHz stereo"`; empty where not known."""
     try:
-        if isinstance(codec, H264):
+        if isinstance(codec, VideoCodec):
             width, height = codec.size
-            return f"{width}x{height}"
+            return f"{width}x{height}" if width else ""
         return f"{codec.clock_rate / 1000:g} kHz {channels(codec.channels)}"
     except ParseError:
         return ""

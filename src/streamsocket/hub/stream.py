@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from streamsocket.errors import ParseError
 from streamsocket.hub.fanout import InterleavedGroups
@@ -13,8 +14,9 @@ from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.reports import sender_report
 from streamsocket.hub.track import StreamTrack
-from streamsocket.media.codec import Track
+from streamsocket.media.codec import G711, L16, Codec, Track
 from streamsocket.rtp.batch import Batch
+from streamsocket.rtp.normalised import Normalised
 
 # How often a joining viewer gets its next pictures. Shorter would only cost more wakeups.
 _JOIN_TICK_S = 0.005
@@ -32,9 +34,16 @@ class Stream:
     """The tracks of one name. It owns their timeline; publishers and viewers come and go."""
 
     def __init__(
-        self, name: str, tracks: Sequence[Track], loop: AbstractEventLoop, limits: Limits
+        self,
+        name: str,
+        tracks: Sequence[Track],
+        loop: AbstractEventLoop,
+        limits: Limits,
+        on_publisher_lost: Callable[[Stream], None] = lambda stream: None,
     ) -> None:
         self.name = name
+        self._limits = limits
+        self._on_publisher_lost = on_publisher_lost
         self._loop = loop
         self._interleaved = InterleavedGroups()
         self.tracks = tuple(
@@ -43,8 +52,15 @@ class Stream:
         )
         self._sound_first = sorted(self.tracks, key=lambda track: track.is_video)
         self.readers: dict[Reader, None] = {}
+        self.taps: list[Callable[[Sequence[StreamTrack]], None]] = []
+        """Called at every flush with the tracks that have something pending, sound first."""
+        self.on_end: list[Callable[[], None]] = []
+        """Called when the stream is over."""
         self.publication: Publication | None = None
         self.up_since: float | None = None
+        self.origin = ""
+        """How it is published, for people: `RTSP`; empty for a source of the server's own."""
+        self._publisher_lost_at = 0.0
         self.added_latency = Histogram()
         """From the arrival of a batch to its last copy being out."""
         self._epoch: float | None = None
@@ -53,29 +69,35 @@ class Stream:
 
     def matches(self, tracks: Sequence[Track]) -> bool:
         """Whether another publisher's tracks can go on where this stream's ended."""
-        mine = [(t.track.codec.name, t.clock_rate) for t in self.tracks]
-        return mine == [(track.codec.name, track.codec.clock_rate) for track in tracks]
+        return [_form(own.track) for own in self.tracks] == [_form(track) for track in tracks]
 
     # The publisher's side.
 
     def publish(
-        self, tracks: Sequence[Track], request_keyframe: Callable[[], None] | None
+        self,
+        tracks: Sequence[Track],
+        request_keyframe: Callable[[], None] | None = None,
+        on_replaced: Callable[[], None] | None = None,
     ) -> Publication:
         """Take a publisher of tracks that match; the one before must have closed."""
         assert self.publication is None
         for own, track in zip(self.tracks, tracks, strict=True):
             own.begin_publication(track)
-        self.publication = Publication(self, request_keyframe)
+        self.publication = Publication(self, request_keyframe, on_replaced)
         self.up_since = time.time()
         return self.publication
 
     def take(self, index: int, batch: Batch, now: float) -> None:
         """Put one batch of the publisher into its track's timeline."""
         track = self.tracks[index]
-        if track.offset is None:
-            self._place(track, batch)
-        assert self._epoch is not None
-        track.take(batch, since_epoch_s=batch.capture_time - self._epoch, now=now)
+        since_epoch_s = self._since_epoch_s(track, batch.capture_time)
+        track.take(batch, since_epoch_s=since_epoch_s, now=now)
+
+    def pack(self, index: int, piece: Normalised, capture_time: float, now: float) -> None:
+        """Put payloads of the publisher into their track's timeline, as a batch."""
+        track = self.tracks[index]
+        since_epoch_s = self._since_epoch_s(track, capture_time)
+        track.pack(piece, capture_time, since_epoch_s=since_epoch_s, now=now)
 
     def flush(self, now: float) -> None:
         """Send what has been taken since the last flush to everybody who watches."""
@@ -92,6 +114,8 @@ class Stream:
         for track, outputs in queued:
             for output in outputs:
                 output.offer(track.pending, now)
+        for tap in self.taps:
+            tap(tracks)
         if self.readers:
             for track, moment in zip(tracks, finished, strict=True):
                 self.added_latency.add(moment - now, len(track.pending))
@@ -102,14 +126,32 @@ class Stream:
         """The publisher is gone; viewers wait for the next."""
         self.publication = None
         self.up_since = None
+        self._publisher_lost_at = time.monotonic()
+        self._on_publisher_lost(self)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long its publisher has sent nothing."""
+        arrivals = [track.latest.arrived for track in self.tracks if track.latest]
+        return time.monotonic() - max(arrivals) if arrivals else 0.0
+
+    def abandoned(self, now: float) -> bool:
+        """Whether its publisher is gone, and nobody waits any more for another."""
+        if self.publication:
+            return False
+        patience_s = self._limits.publisher_wait_s if self.readers else 0.0
+        return now - self._publisher_lost_at > patience_s
 
     def end(self) -> None:
         """The stream is over: tell every viewer, and let go of them."""
-        self.lose_publisher()
+        self.publication = None
+        self.up_since = None
         for reader in tuple(self.readers):
             reader.end()
         if self._join_timer:
             self._join_timer.cancel()
+        for on_end in tuple(self.on_end):
+            on_end()
 
     # The viewers' side.
 
@@ -142,20 +184,28 @@ class Stream:
                     output.sender.send_report(output, report)
 
     @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return sum(reader.is_viewer for reader in self.readers)
+
+    @property
     def skipped_packets(self) -> int:
         """Packets that slow viewers were too late for, all of them together."""
         return sum(track.skipped_packets for track in self.tracks)
 
-    def _place(self, track: StreamTrack, batch: Batch) -> None:
-        """A publication's first batch of a track: keep its timestamps ahead of those before."""
+    def _since_epoch_s(self, track: StreamTrack, capture_time: float) -> float:
+        """How long after the stream's beginning something was captured.
+
+        A publication's first batch of a track keeps its timestamps ahead of those before.
+        """
         if self._epoch is None:
-            self._epoch = batch.capture_time
-        if track.latest is None:
-            return
-        ahead = track.latest.timestamp - track.place(batch.capture_time - self._epoch)
-        if ahead >= 0:
-            # The new publisher's clock is behind the old one's: move all of its tracks alike.
-            self._epoch -= ahead / track.clock_rate + _PUBLISHER_GAP_S
+            self._epoch = capture_time
+        if track.offset is None and track.latest is not None:
+            ahead = track.latest.timestamp - track.place(capture_time - self._epoch)
+            if ahead >= 0:
+                # The new publisher's clock is behind the old one's: move all its tracks alike.
+                self._epoch -= ahead / track.clock_rate + _PUBLISHER_GAP_S
+        return capture_time - self._epoch
 
     def _tick_joins(self) -> None:
         """Pump those who join by the clock for as long as there are any."""
@@ -170,14 +220,29 @@ class Stream:
         )
 
 
+def _form(track: Track) -> tuple[object, ...]:
+    """What of a track viewers can't learn in band."""
+    codec = track.codec
+    if isinstance(codec, G711 | L16):
+        return codec.name, codec.clock_rate, codec.channels
+    return codec.name, codec.clock_rate
+
+
 class Publication:
     """What a publisher's session holds: the way into its stream."""
 
-    def __init__(self, stream: Stream, request_keyframe: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        request_keyframe: Callable[[], None] | None,
+        on_replaced: Callable[[], None] | None,
+    ) -> None:
         self._stream = stream
         self._arrived: float | None = None
         self.request_keyframe = request_keyframe
         """Asks the publisher for a keyframe; None where it can't make one."""
+        self.on_replaced = on_replaced
+        """Tells the publisher that another has taken its place; None where nobody may."""
 
     def write(self, track: int, batch: Batch) -> None:
         """Take a batch: packets of one access unit of the track with that index.
@@ -191,6 +256,19 @@ class Publication:
             self._arrived = time.monotonic()
         if self._stream.publication is self:
             self._stream.take(track, batch, self._arrived)
+
+    def write_payloads(self, track: int, piece: Normalised, capture_time: float) -> None:
+        """Take payloads of one access unit of the track with that index, as `write` does."""
+        if self._arrived is None:
+            self._arrived = time.monotonic()
+        if self._stream.publication is self:
+            self._stream.pack(track, piece, capture_time, self._arrived)
+
+    def learn(self, track: int, codec: Codec) -> None:
+        """What the publisher sends tells more of its codec than was announced, or other things."""
+        if self._stream.publication is self:
+            own = self._stream.tracks[track]
+            own.track = replace(own.track, codec=codec)
 
     def flush(self) -> None:
         """Send on what has been written."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamsocket.hub.wire import interleaved
+from streamsocket.tls import TlsSocket
 
 if TYPE_CHECKING:
     from streamsocket.hub.output import Output
@@ -33,7 +34,10 @@ class TcpSender:
     """Owns the writing side of one connection: responses, reports and packets share it."""
 
     def __init__(
-        self, loop: AbstractEventLoop, connection: socket.socket, on_failure: Callable[[], None]
+        self,
+        loop: AbstractEventLoop,
+        connection: socket.socket | TlsSocket,
+        on_failure: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._socket = connection
@@ -42,7 +46,7 @@ class TcpSender:
         self._outputs: dict[Output, None] = {}
         self._waiting: deque[memoryview] = deque()
         self._waiting_control = 0
-        self.socket_send = connection.send
+        self.socket_send: Callable[[bytes | memoryview], int] = connection.send
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 
 from streamsocket.hub.cache import History, KeyframeCache
 from streamsocket.hub.fanout import DatagramGroups, InterleavedGroups
@@ -14,6 +13,8 @@ from streamsocket.hub.output import Output
 from streamsocket.hub.wire import stamped
 from streamsocket.media.codec import Track
 from streamsocket.rtp.batch import Batch
+from streamsocket.rtp.builder import build_batch
+from streamsocket.rtp.normalised import Normalised
 from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE
 
 
@@ -80,16 +81,47 @@ class StreamTrack:
             timestamp=timestamp,
             ssrc=self.ssrc,
         )
-        own = replace(
-            batch, buffer=buffer, timestamp=timestamp, sequence=self.next_sequence, arrived=now
+        own = Batch(
+            buffer,
+            batch.sizes,
+            timestamp,
+            batch.capture_time,
+            batch.keyframe,
+            batch.complete,
+            self.next_sequence,
         )
-        self.next_sequence += len(own.sizes)
-        self.packets += len(own.sizes)
-        self.octets += len(buffer) - 12 * len(own.sizes)
+        self._keep(own, now)
+
+    def pack(
+        self, piece: Normalised, capture_time: float, *, since_epoch_s: float, now: float
+    ) -> None:
+        """Make a batch of payloads, right away with the timeline's headers, and keep it too."""
+        if self.offset is None:
+            self.offset = self.place(since_epoch_s) - piece.timestamp
+        own = build_batch(
+            piece.payloads,
+            timestamp=piece.timestamp + self.offset,
+            capture_time=capture_time,
+            keyframe=piece.keyframe,
+            marker=piece.marker,
+            complete=piece.complete,
+            payload_type=self.payload_type,
+            sequence=self.next_sequence,
+            ssrc=self.ssrc,
+        )
+        self._keep(own, now)
+
+    def _keep(self, own: Batch, now: float) -> None:
+        own.arrived = now
+        packets = len(own.sizes)
+        size = len(own.buffer)
+        self.next_sequence += packets
+        self.packets += packets
+        self.octets += size - 12 * packets
         self.latest = own
         self.cache.add(own)
         self.history.add(own)
-        self.meter.add(len(buffer), own.complete, now)
+        self.meter.add(size, own.complete, now)
         self.pending.append(own)
 
     def place(self, since_epoch_s: float) -> int:

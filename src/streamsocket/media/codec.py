@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
 
-from streamsocket.media import aac, h264
+from streamsocket.media import aac, h264, h265
 
 Kind = Literal["video", "audio"]
 
@@ -60,7 +60,79 @@ class Opus:
     clock_rate: ClassVar[int] = 48_000
 
 
-Codec = H264 | Aac | Opus
+@dataclass(frozen=True, slots=True)
+class H265:
+    """H.265 video. `vps`, `sps` and `pps` are whole NAL units without start codes (H.265 7.3.2)."""
+
+    vps: bytes
+    sps: bytes
+    pps: bytes
+
+    name: ClassVar[str] = "h265"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels, after cropping."""
+        parameters = h265.parse_sps(self.sps)
+        return parameters.width, parameters.height
+
+
+@dataclass(frozen=True, slots=True)
+class Vp8:
+    """VP8 video (RFC 6386). Its size is in its keyframes; `size` is (0, 0) until one was seen."""
+
+    size: tuple[int, int] = (0, 0)
+
+    name: ClassVar[str] = "vp8"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mjpeg:
+    """Motion JPEG: every picture a JPEG. `size` is (0, 0) until a picture was seen."""
+
+    size: tuple[int, int] = (0, 0)
+
+    name: ClassVar[str] = "mjpeg"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class G711:
+    """G.711 sound: 8 bits a sample by the μ-law (PCMU) or the A-law (PCMA)."""
+
+    law: Literal["pcmu", "pcma"]
+    clock_rate: int = 8000
+    """The sampling rate in hertz, which is the RTP clock too."""
+    channels: int = 1
+
+    kind: ClassVar[Kind] = "audio"
+
+    @property
+    def name(self) -> str:
+        """`"pcmu"` or `"pcma"`, as RFC 3551 calls them."""
+        return self.law
+
+
+@dataclass(frozen=True, slots=True)
+class L16:
+    """Uncompressed sound, 16 bits a sample, big-endian, channels interleaved (RFC 3551, 4.5.11)."""
+
+    clock_rate: int = 44_100
+    """The sampling rate in hertz, which is the RTP clock too."""
+    channels: int = 2
+
+    name: ClassVar[str] = "l16"
+    kind: ClassVar[Kind] = "audio"
+
+
+VideoCodec = H264 | H265 | Vp8 | Mjpeg
+AudioCodec = Aac | Opus | G711 | L16
+Codec = VideoCodec | AudioCodec
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from functools import lru_cache
 
 from streamsocket.errors import ParseError
 from streamsocket.media.bits import BitReader
+from streamsocket.media.nal import NalSyntax, read_units, unescaped
+from streamsocket.media.nal import split_annexb as split_annexb
+from streamsocket.media.nal import split_length_prefixed as split_length_prefixed
 
 # NAL unit types (table 7-1).
 SLICE = 1
@@ -21,11 +24,12 @@ SPS = 7
 PPS = 8
 ACCESS_UNIT_DELIMITER = 9
 
-_START_CODE = b"\x00\x00\x01"
 _EXTENDED_SAR = 255
-_RECOVERY_POINT = 6
 _MAX_SPS_BYTES = 4096
 _MAX_MACROBLOCKS = 1024  # 16,384 pixels a side, as much as level 6.2 can hold
+_BEFORE_ID = {SPS: 4, PPS: 1}
+"""Bytes of a parameter set before the Exp-Golomb code of its id (7.3.2.1.1, 7.3.2.2)."""
+_MAX_ID = {SPS: 31, PPS: 255}
 _BASELINE = 66
 _PROFILES_WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 _PROFILES_WITH_INTRA_ONLY = {44, 86, 100, 110, 122, 244}
@@ -75,65 +79,12 @@ def is_keyframe(units: Iterable[bytes]) -> bool:
 
     Streams with open GOPs or gradual intra refresh have no other place to begin.
     """
-    for unit in units:
-        kind = unit[0] & 0x1F if unit else 0
-        if kind == IDR or (kind == SEI and _has_recovery_point(unit)):
-            return True
-    return False
-
-
-def _has_recovery_point(sei: bytes) -> bool:
-    """Whether one of the SEI's messages is a recovery point (7.3.2.3.1)."""
-    sei = _unescaped(sei)
-    position = 1
-    while position < len(sei) - 1:  # the last byte has the trailing bits
-        kind, position = _read_sei_number(sei, position)
-        size, position = _read_sei_number(sei, position)
-        if kind == _RECOVERY_POINT and size:
-            return True
-        position += size
-    return False
-
-
-def _read_sei_number(sei: bytes, position: int) -> tuple[int, int]:
-    """A number in bytes that are added up to the first that isn't 255, and where it ends."""
-    number = 0
-    while position < len(sei):
-        number += sei[position]
-        position += 1
-        if sei[position - 1] != 0xFF:
-            break
-    return number, position
+    return SYNTAX.is_keyframe(units)
 
 
 def starts_picture(slice_unit: bytes | memoryview) -> bool:
     """Whether a slice is the first of its picture: its first_mb_in_slice is 0 (7.3.3)."""
-    return len(slice_unit) > 1 and slice_unit[1] >= 0x80
-
-
-def split_annexb(data: bytes) -> list[bytes]:
-    """The NAL units of a byte stream with start codes (Annex B), without them."""
-    before, *units = data.split(_START_CODE)
-    if before.strip(b"\x00"):
-        raise ParseError("The H.264 byte stream does not begin with a start code.")
-    # A NAL unit never ends with a zero byte (7.4.1): these belong to the next start code.
-    stripped = (unit.rstrip(b"\x00") for unit in units)
-    return [unit for unit in stripped if unit]
-
-
-def split_length_prefixed(data: bytes, length_size: int) -> list[bytes]:
-    """The NAL units of a sample as MP4 keeps it: each after its length of `length_size` bytes."""
-    units = []
-    position = 0
-    end = len(data)
-    while position < end:
-        start = position + length_size
-        position = start + int.from_bytes(data[position:start], "big")
-        if start > end or position > end:
-            raise ParseError("An H.264 sample ends in the middle of a NAL unit.")
-        if position > start:
-            units.append(data[start:position])
-    return units
+    return SYNTAX.starts_picture(slice_unit)
 
 
 def parse_avcc(extradata: bytes) -> AvcConfiguration:
@@ -150,24 +101,34 @@ def parse_avcc(extradata: bytes) -> AvcConfiguration:
     return AvcConfiguration(sps, pps, length_size)
 
 
-def _unescaped(data: bytes) -> bytes:
-    """Without emulation prevention: 00 00 03 stands for 00 00 (7.3.1)."""
-    return data.replace(b"\x00\x00\x03", b"\x00\x00")
-
-
 def _first_unit(record: bytes, position: int, count_mask: int) -> tuple[bytes, int]:
     """The first of an avcC record's list of NAL units, and where the list ends."""
     if position >= len(record) or not (count := record[position] & count_mask):
         raise ParseError("The avcC record has no SPS or no PPS.")
-    position += 1
-    units = []
-    for _ in range(count):
-        start = position + 2
-        position = start + int.from_bytes(record[position:start], "big")
-        if position > len(record) or position <= start:
-            raise ParseError("The avcC record ends in the middle of a parameter set.")
-        units.append(record[start:position])
+    units, position = read_units(record, position + 1, count)
     return units[0], position
+
+
+def _parameter_set_id(unit: bytes) -> int:
+    """The id of an SPS or a PPS (7.4.2.1.1, 7.4.2.2). Raises ParseError for one that can't be."""
+    start = _BEFORE_ID[nal_type(unit)]
+    number = BitReader(unit[start : start + 4]).unsigned()
+    if number > _MAX_ID[nal_type(unit)]:
+        raise ParseError(f"An H.264 parameter set has the impossible id {number}.")
+    return number
+
+
+SYNTAX = NalSyntax(
+    header_size=1,
+    type_shift=0,
+    type_mask=0x1F,
+    last_slice=IDR,
+    keyframes=frozenset({IDR}),
+    sei=SEI,
+    delimiter=ACCESS_UNIT_DELIMITER,
+    parameter_sets=(SPS, PPS),
+    parameter_set_id=_parameter_set_id,
+)
 
 
 @lru_cache(maxsize=64)
@@ -180,7 +141,7 @@ def parse_sps(sps: bytes) -> SequenceParameters:
             f"A sequence parameter set of {len(sps)} bytes is longer than any real one."
         )
     profile_idc, constraint_flags, level_idc = sps[1:4]
-    bits = BitReader(_unescaped(sps[4:]))
+    bits = BitReader(unescaped(sps[4:]))
 
     bits.unsigned()  # seq_parameter_set_id
     chroma_format = _read_chroma(bits) if profile_idc in _PROFILES_WITH_CHROMA else 1

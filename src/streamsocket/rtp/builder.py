@@ -16,6 +16,9 @@ def build_batch(
     keyframe: bool,
     marker: bool = True,
     complete: bool = True,
+    payload_type: int = 0,
+    sequence: int = 0,
+    ssrc: int = 0,
 ) -> Batch:
     """Put a header before each payload and lay the packets end to end.
 
@@ -23,20 +26,26 @@ def build_batch(
     epoch. `complete` says that the access unit ends with the last payload, and `marker` that the
     last packet has the marker bit, which for Opus is not the same (see `Packetizer.marker`).
 
-    Payload type and SSRC are 0 and sequence numbers count from 0: the Stream puts in its own.
+    Sources leave payload type, sequence number and SSRC at 0: the Stream puts in its own.
     """
     pack = HEADER.pack
+    count = len(payloads)
     wrapped = timestamp & 0xFFFF_FFFF
-    parts: list[bytes] = []
-    for sequence, payload in enumerate(payloads):
-        parts += (pack(VERSION, 0, sequence, wrapped, 0), payload)
+    parts = [b""] * (2 * count)
+    parts[::2] = [
+        pack(VERSION, payload_type, number & 0xFFFF, wrapped, ssrc)
+        for number in range(sequence, sequence + count)
+    ]
+    parts[1::2] = payloads
     if marker and parts:
-        parts[-2] = pack(VERSION, MARKER, len(payloads) - 1, wrapped, 0)
+        last = (sequence + count - 1) & 0xFFFF
+        parts[-2] = pack(VERSION, MARKER | payload_type, last, wrapped, ssrc)
     return Batch(
-        buffer=b"".join(parts),
-        sizes=tuple([12 + len(payload) for payload in payloads]),
-        timestamp=timestamp,
-        capture_time=capture_time,
-        keyframe=keyframe,
-        complete=complete,
+        b"".join(parts),
+        tuple([12 + len(payload) for payload in payloads]),
+        timestamp,
+        capture_time,
+        keyframe,
+        complete,
+        sequence,
     )

@@ -1,51 +1,50 @@
-"""The parameter sets of an H.264 stream that are in force."""
+"""The parameter sets of an H.264 or H.265 stream that are in force."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import fields
+from typing import Generic, TypeVar
 
 from streamsocket.errors import ParseError
-from streamsocket.media import h264
-from streamsocket.media.bits import BitReader
-from streamsocket.media.codec import H264
+from streamsocket.media import h264, h265
+from streamsocket.media.codec import H264, H265
 
-_BEFORE_ID = {h264.SPS: 4, h264.PPS: 1}
-"""Bytes of a parameter set before the Exp-Golomb code of its id (H.264, 7.3.2.1.1, 7.3.2.2)."""
-_MAX_ID = {h264.SPS: 31, h264.PPS: 255}
+NalCodec = TypeVar("NalCodec", H264, H265)
+"""A codec whose fields are its parameter sets, in the order of their types."""
 
 
-class ParameterSets:
+class ParameterSets(Generic[NalCodec]):
     """Learns parameter sets as they come in band, and puts them in where they are missing.
 
-    A stream can have several of them, told apart by their ids.
+    A stream can have several of each type, told apart by their ids.
     """
 
-    def __init__(self, codec: H264) -> None:
-        self.codec = codec
-        """With the SPS and PPS of the lowest ids; another object once they change."""
+    def __init__(self, codec: NalCodec) -> None:
+        self.codec: NalCodec = codec
+        """With the parameter sets of the lowest ids; another object once they change."""
+        self._syntax = h264.SYNTAX if isinstance(codec, H264) else h265.SYNTAX
+        self._kinds = self._syntax.parameter_sets
         self._sets: dict[tuple[int, int], bytes] = {}
-        self._learn_sound((codec.sps, codec.pps))
+        self._learn_sound(getattr(codec, field.name) for field in fields(codec))
 
     def learn(self, unit: bytes) -> None:
-        """Take in an SPS or a PPS. Raises ParseError for one whose id can't be."""
+        """Take in a parameter set. Raises ParseError for one whose id can't be."""
         sets = self._sets
-        kind = unit[0] & 0x1F
-        start = _BEFORE_ID[kind]
-        key = kind, BitReader(unit[start : start + 4]).unsigned()
-        if key[1] > _MAX_ID[kind]:
-            raise ParseError(f"An H.264 parameter set has the impossible id {key[1]}.")
+        kind = self._syntax.nal_type(unit)
+        key = kind, self._syntax.parameter_set_id(unit)
         if sets.get(key) == unit:
             return
-        if kind == h264.SPS and key in sets:
-            # What was meant for the sequence before is over; the PPSs come again with the SPS.
-            for old in [key for key in sets if key[0] == h264.PPS]:
+        if key in sets:
+            # What was meant for the sequence before is over; what refers to it comes again with it.
+            for old in [key for key in sets if key[0] > kind]:
                 del sets[old]
         sets[key] = unit
-        sps, pps = self._lowest(h264.SPS), self._lowest(h264.PPS)
-        # The codec changes when the pair is whole again.
-        if pps and (sps, pps) != (self.codec.sps, self.codec.pps):
-            self.codec = H264(sps, pps)
+        lowest = [self._lowest(kind) for kind in self._kinds]
+        # The codec changes when the parameter sets are whole again.
+        if all(lowest) and (codec := type(self.codec)(*lowest)) != self.codec:
+            self.codec = codec
 
     def put_in(self, units: list[bytes]) -> list[bytes]:
         """The NAL units of a keyframe with parameter sets, which are put in if they are missing.
@@ -53,19 +52,19 @@ class ParameterSets:
         Those it brings are learnt.
         """
         self._learn_sound(units)
-        kinds = {unit[0] & 0x1F for unit in units if unit}
-        if {h264.SPS, h264.PPS} <= kinds:
+        kinds = {self._syntax.nal_type(unit) for unit in units if unit}
+        if kinds.issuperset(self._kinds):
             return units
-        # SPSs, then PPSs, and before them only the delimiter (7.4.1.2.3).
-        sets = [self._sets[key] for key in sorted(self._sets)]
-        delimiters = [unit for unit in units[:1] if h264.ACCESS_UNIT_DELIMITER in kinds]
-        others = [unit for unit in units[len(delimiters) :] if unit not in sets]
+        # In the order of their types, and before them only the delimiter (H.264, 7.4.1.2.3).
+        sets: list[bytes] = [self._sets[key] for key in sorted(self._sets)]
+        delimiters: list[bytes] = [unit for unit in units[:1] if self._syntax.delimiter in kinds]
+        others: list[bytes] = [unit for unit in units[len(delimiters) :] if unit not in sets]
         return [*delimiters, *sets, *others]
 
     def _learn_sound(self, units: Iterable[bytes]) -> None:
         """Take in what parameter sets there are, and leave broken ones to the decoder."""
         for unit in units:
-            if unit and unit[0] & 0x1F in _BEFORE_ID:
+            if unit and self._syntax.nal_type(unit) in self._kinds:
                 with contextlib.suppress(ParseError):
                     self.learn(unit)
 

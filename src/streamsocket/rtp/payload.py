@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Protocol
 
 from streamsocket.errors import ParseError
-from streamsocket.media import h264 as nal
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import H264, Aac, Codec, Opus
-from streamsocket.rtp import aac, h264, opus
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.rtp import aac, h264, h265, mjpeg, nal_sdp, opus, pcm, vp8
 from streamsocket.rtp.packet import MAX_PAYLOAD as MAX_PAYLOAD
 
 FIRST_PAYLOAD_TYPE = 96
@@ -57,10 +54,18 @@ def packetizer(codec: Codec) -> Packetizer:
     match codec:
         case H264():
             return h264.H264Packetizer(codec)
+        case H265():
+            return h265.H265Packetizer(codec)
+        case Vp8():
+            return vp8.Vp8Packetizer()
+        case Mjpeg():
+            return mjpeg.MjpegPacketizer()
         case Aac():
             return aac.AacPacketizer()
         case Opus():
             return opus.OpusPacketizer()
+        case G711() | L16():
+            return pcm.PcmPacketizer(codec)
 
 
 def depacketizer(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Depacketizer:
@@ -68,10 +73,18 @@ def depacketizer(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Depacke
     match codec:
         case H264():
             return h264.H264Depacketizer(codec)
+        case H265():
+            return h265.H265Depacketizer(codec)
+        case Vp8():
+            return vp8.Vp8Depacketizer(codec)
+        case Mjpeg():
+            return mjpeg.MjpegDepacketizer(codec)
         case Aac():
             return aac.AacDepacketizer(codec, _lower(fmtp or {}))
         case Opus():
             return opus.OpusDepacketizer(codec)
+        case G711() | L16():
+            return pcm.PcmDepacketizer(codec)
 
 
 def sdp_attributes(codec: Codec, payload_type: int) -> tuple[str, str | None]:
@@ -80,21 +93,25 @@ def sdp_attributes(codec: Codec, payload_type: int) -> tuple[str, str | None]:
     >>> sdp_attributes(Opus(), 97)
     ('97 opus/48000/2', '97 sprop-stereo=1')
     """
+    fmtp: str | None
     match codec:
         case H264():
-            parameters = ["packetization-mode=1"]
-            if codec.sps and codec.pps:
-                sets = ",".join(base64.b64encode(s).decode() for s in (codec.sps, codec.pps))
-                parameters.append(f"profile-level-id={codec.sps[1:4].hex().upper()}")
-                parameters.append(f"sprop-parameter-sets={sets}")
-            rtpmap, fmtp = "H264/90000", ";".join(parameters)
+            rtpmap, fmtp = "H264/90000", nal_sdp.h264_fmtp(codec)
+        case H265():
+            rtpmap, fmtp = "H265/90000", nal_sdp.h265_fmtp(codec)
+        case Vp8():
+            rtpmap, fmtp = "VP8/90000", None
+        case Mjpeg():
+            rtpmap, fmtp = "JPEG/90000", None
         case Aac():
             rtpmap = f"mpeg4-generic/{codec.clock_rate}/{codec.channels}"
             fmtp = f"{aac.FMTP};config={codec.config.hex().upper()}"
         case Opus():
             # Always two channels in the rtpmap (RFC 7587, 7); the fmtp tells what is in them.
             rtpmap, fmtp = "opus/48000/2", f"sprop-stereo={int(codec.channels > 1)}"
-    return f"{payload_type} {rtpmap}", f"{payload_type} {fmtp}"
+        case G711() | L16():
+            rtpmap, fmtp = f"{codec.name.upper()}/{codec.clock_rate}/{codec.channels}", None
+    return f"{payload_type} {rtpmap}", fmtp and f"{payload_type} {fmtp}"
 
 
 def codec_from_sdp(
@@ -102,24 +119,34 @@ def codec_from_sdp(
 ) -> Codec:
     """The codec that a media description of SDP means.
 
-    Takes rtpmap's three parts and fmtp's parameters by name. H.264's parameter sets are empty where
-    the description lacks them: they come in band then. Raises ParseError for what we can't receive.
+    Takes rtpmap's three parts and fmtp's parameters by name. Parameter sets are empty where the
+    description lacks them: they come in band then. Raises ParseError for what we can't receive.
     """
     fmtp = _lower(fmtp)
     codec: Codec
     match encoding_name.lower():
         case "h264":
-            codec = _h264_from(fmtp)
+            codec = nal_sdp.h264_from(fmtp)
+        case "h265" | "hevc":
+            codec = nal_sdp.h265_from(fmtp)
+        case "vp8":
+            codec = Vp8()
+        case "jpeg":
+            codec = Mjpeg()
         case "mpeg4-generic":
             codec = _aac_from(fmtp)
         case "opus":
             # Sound in two channels is right for mono too; many senders of stereo don't say so.
             mono = channels == 1 or fmtp.get("sprop-stereo", "").strip() == "0"
             codec = Opus(channels=1 if mono else 2)
+        case "pcmu" | "pcma" as law:
+            codec = pcm.checked(G711(law, clock_rate, channels or 1))
+        case "l16":
+            codec = pcm.checked(L16(clock_rate, channels or 1))
         case _:
             raise ParseError(
-                f"The encoding {encoding_name} is not supported: "
-                "H.264, AAC (mpeg4-generic) and Opus are."
+                f"The encoding {encoding_name} is not supported: H.264, H.265, VP8, Motion JPEG, "
+                "AAC (mpeg4-generic), Opus, G.711 and L16 are."
             )
     if clock_rate != codec.clock_rate:
         raise ParseError(
@@ -127,31 +154,6 @@ def codec_from_sdp(
             f"but by its format it has {codec.clock_rate} Hz."
         )
     return codec
-
-
-def _h264_from(fmtp: Mapping[str, str]) -> H264:
-    if fmtp.get("packetization-mode", "0").strip() not in ("0", "1"):
-        raise ParseError("H.264 in interleaved packets (mode 2) is not supported.")
-    sps = pps = b""
-    for text in fmtp.get("sprop-parameter-sets", "").split(","):
-        try:
-            unit = base64.b64decode(text.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            continue  # cameras cut them off; the stream repeats them
-        if unit and nal.nal_type(unit) == nal.SPS:
-            sps = sps or _sound(unit)
-        elif unit and nal.nal_type(unit) == nal.PPS:
-            pps = pps or unit
-    return H264(sps, pps)
-
-
-def _sound(sps: bytes) -> bytes:
-    """The sequence parameter set, or nothing if it is cut off too."""
-    try:
-        nal.parse_sps(sps)
-    except ParseError:
-        return b""
-    return sps
 
 
 def _aac_from(fmtp: Mapping[str, str]) -> Aac:

@@ -28,6 +28,22 @@ class ReorderBuffer(Generic[Item]):
         self._stray: tuple[int, Item] | None = None
 
     @property
+    def waiting(self) -> bool:
+        """Whether items wait for what is missing before them."""
+        return bool(self._waiting)
+
+    @property
+    def next(self) -> int | None:
+        """The sequence number that is to be released next; None before the first item."""
+        return self._next
+
+    def resume(self, sequence: int) -> None:
+        """Note that all before this sequence number went past, in order, while nothing waited."""
+        if sequence != self._next:
+            self._next = sequence
+            self._stray = None
+
+    @property
     def deadline(self) -> float | None:
         """When `expire` has something to do; None while nothing waits."""
         for _, arrival in self._waiting.values():

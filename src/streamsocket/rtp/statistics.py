@@ -69,6 +69,25 @@ class ReceptionStatistics:
             self._base = self._highest = sequence
             self._transit = None
 
+        self._time(timestamp, arrival)
+
+    def run(self, sequence: int, packets: int, timestamp: int, arrival: float) -> None:
+        """Take in packets of one access unit that follow each other and came together.
+
+        For the jitter they count as one: they were sent together, too.
+        """
+        if self.received and sequence != self._highest + 1:
+            self.packet(sequence, timestamp, arrival)  # after a loss, or from elsewhere
+            packets -= 1
+        elif not self.received:
+            self._base, self._highest = sequence, sequence - 1
+            self._time(timestamp, arrival)
+        else:
+            self._time(timestamp, arrival)
+        self.received += packets
+        self._highest += packets
+
+    def _time(self, timestamp: int, arrival: float) -> None:
         transit = arrival * self._clock_rate - timestamp
         if self._transit is not None:
             self.jitter += (abs(transit - self._transit) - self.jitter) / 16

@@ -21,7 +21,7 @@ from streamsocket.rtsp.headers import (
     parse_session,
     parse_transport,
 )
-from streamsocket.rtsp.message import Headers, Interleaved, Message, Parser, Request, Response
+from streamsocket.rtsp.message import Frames, Headers, Message, Parser, Request, Response
 from streamsocket.rtsp.sdp import Media, SessionDescription
 from streamsocket.rtsp.url import ServerUrl, parse_server_url
 
@@ -80,10 +80,10 @@ class SendNeeded:
 
 @dataclass(frozen=True, slots=True)
 class InterleavedReceived:
-    """A packet on one of the channels that SETUP agreed on."""
+    """Packets on the channels that SETUP agreed on."""
 
-    channel: int
-    data: bytes
+    frames: list[tuple[int, bytes]]
+    """Channel and packet of each, in order."""
 
 
 Event = Responded | Refused | Redirected | SendNeeded | InterleavedReceived
@@ -137,6 +137,21 @@ class ClientProtocol:
             "SETUP", url, {"Transport": transport.serialise()}, transport=transport
         )
 
+    def request_announce(self, description: str) -> bytes:
+        """Say what we are going to publish, in SDP."""
+        headers = {"Content-Type": "application/sdp"}
+        return self._request("ANNOUNCE", self.server.url, headers, body=description.encode())
+
+    def request_record_setup(self, control: str, transport: TransportSpec) -> bytes:
+        """Ask for one track that was announced to be received over a transport."""
+        url = sdp.resolve_control(self.server.url, control)
+        headers = {"Transport": transport.serialise()}
+        return self._request("SETUP", url, headers, transport=transport)
+
+    def request_record(self) -> bytes:
+        """Ask the server to take what is sent from now on."""
+        return self._request("RECORD", self.server.url, {"Range": "npt=0.000-"})
+
     def request_play(self) -> bytes:
         """Ask for what was set up to begin.
 
@@ -162,10 +177,11 @@ class ClientProtocol:
         url: str,
         headers: dict[str, str] | None = None,
         *,
+        body: bytes = b"",
         transport: TransportSpec | None = None,
         is_keep_alive: bool = False,
     ) -> bytes:
-        request = Request(method, url, Headers(headers or {}))
+        request = Request(method, url, Headers(headers or {}), body)
         return self._send(_Pending(request, transport, is_keep_alive))
 
     def _send(self, pending: _Pending) -> bytes:
@@ -184,7 +200,7 @@ class ClientProtocol:
             pending.with_credentials = authorization is not None
             if authorization is not None:
                 headers.add("Authorization", authorization)
-        return Request(request.method, request.url, headers).serialise()
+        return Request(request.method, request.url, headers, request.body).serialise()
 
     # Answers.
 
@@ -199,8 +215,8 @@ class ClientProtocol:
     def _events(self, messages: Iterator[Message]) -> Iterator[Event]:
         for message in messages:
             match message:
-                case Interleaved(channel, data):
-                    yield InterleavedReceived(channel, data)
+                case Frames(frames):
+                    yield InterleavedReceived(frames)
                 case Request():
                     yield SendNeeded(_answer(message).serialise())
                 case Response():

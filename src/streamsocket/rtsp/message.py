@@ -115,18 +115,20 @@ class Response:
 
 
 @dataclass(slots=True)
-class Interleaved:
-    """An RTP or RTCP packet between the messages of a connection (RFC 2326, 10.12)."""
+class Frames:
+    """RTP and RTCP packets between the messages of a connection (RFC 2326, 10.12)."""
 
-    channel: int
-    data: bytes
+    frames: list[tuple[int, bytes]]
+    """Channel and packet of each, in order; as many as came together."""
 
     def serialise(self) -> bytes:
-        """The frame as it is sent."""
-        return _FRAME_HEADER.pack(_DOLLAR, self.channel, len(self.data)) + self.data
+        """The frames as they are sent."""
+        return b"".join(
+            _FRAME_HEADER.pack(_DOLLAR, channel, len(data)) + data for channel, data in self.frames
+        )
 
 
-Message = Request | Response | Interleaved
+Message = Request | Response | Frames
 
 
 class Parser:
@@ -165,7 +167,7 @@ class Parser:
         buffer = self._buffer
         while self._unfinished is None:
             if buffer and buffer[0] == _DOLLAR and not self._head:
-                return self._next_frame()
+                return self._next_frames()
             line = self._next_line()
             if line is None:
                 return None
@@ -183,16 +185,20 @@ class Parser:
         del buffer[: self._body_length]
         return message
 
-    def _next_frame(self) -> Interleaved | None:
-        buffer = self._buffer
-        if len(buffer) < 4:
-            return None
-        end = 4 + (buffer[2] << 8 | buffer[3])
-        if len(buffer) < end:
-            return None
-        frame = Interleaved(buffer[1], bytes(buffer[4:end]))
-        del buffer[:end]
-        return frame
+    def _next_frames(self) -> Frames | None:
+        """All frames that are here whole, up to the next message."""
+        data = bytes(self._buffer)
+        end = len(data)
+        frames: list[tuple[int, bytes]] = []
+        position = 0
+        while position + 4 <= end and data[position] == _DOLLAR:
+            following = position + 4 + (data[position + 2] << 8 | data[position + 3])
+            if following > end:
+                break
+            frames.append((data[position + 1], data[position + 4 : following]))
+            position = following
+        del self._buffer[:position]
+        return Frames(frames) if frames else None
 
     def _next_line(self) -> str | None:
         buffer = self._buffer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal
 
 from streamsocket.errors import StreamSocketError
 from streamsocket.rtsp.headers import TransportSpec
@@ -21,7 +22,12 @@ class ForeignDestinationError(StreamSocketError):
 
 
 def choose_transport(
-    offers: Iterable[TransportSpec], *, client_host: str, channels_in_use: Collection[int]
+    offers: Iterable[TransportSpec],
+    *,
+    client_host: str,
+    channels_in_use: Collection[int],
+    mode: Literal["PLAY", "RECORD"] = "PLAY",
+    udp: bool = True,
 ) -> TransportSpec:
     """Take the first offer that can be served, with interleaved channels where it names none.
 
@@ -29,26 +35,34 @@ def choose_transport(
     """
     objections = []
     for offer in offers:
-        objection = _objection(offer, channels_in_use)
+        objection = _objection(offer, channels_in_use, mode)
+        if offer.protocol == "udp" and not udp:
+            objection = "over TLS there is RTP/AVP/TCP only"
         if objection:
             objections.append(objection)
             continue
         if offer.destination and not _same_host(offer.destination, client_host):
             raise ForeignDestinationError("media is sent to the address that asks for it only")
+        agreed_mode = mode if mode == "RECORD" else None
         if offer.protocol == "udp":
-            return TransportSpec("udp", client_ports=offer.client_ports)
-        return TransportSpec("tcp", interleaved=offer.interleaved or _free(channels_in_use))
+            return TransportSpec(
+                "udp", offer.profile, client_ports=offer.client_ports, mode=agreed_mode
+            )
+        channels = offer.interleaved or _free(channels_in_use)
+        return TransportSpec("tcp", offer.profile, interleaved=channels, mode=agreed_mode)
     raise UnsupportedTransportError("; ".join(objections[:4]) or "RTP over UDP or TCP is spoken")
 
 
-def _objection(offer: TransportSpec, channels_in_use: Collection[int]) -> str | None:
+def _objection(
+    offer: TransportSpec, channels_in_use: Collection[int], mode: Literal["PLAY", "RECORD"]
+) -> str | None:
     """Why an offer cannot be served."""
     if offer.multicast:
         return "there is no multicast here"
-    if offer.profile != "AVP":
-        return f"there is no RTP/{offer.profile} here, only RTP/AVP"
-    if offer.mode is not None and "PLAY" not in offer.mode:
-        return "streams can only be played here"
+    if offer.profile not in ("AVP", "AVPF"):
+        return f"there is no RTP/{offer.profile} here, only RTP/AVP and RTP/AVPF"
+    if offer.mode is not None and mode not in offer.mode and not _receives(offer.mode, mode):
+        return f"mode={offer.mode[:20]} is not what was asked for before: {mode} is"
     if offer.protocol == "udp":
         if not offer.client_ports:
             return "UDP needs a client_port"
@@ -61,6 +75,10 @@ def _objection(offer: TransportSpec, channels_in_use: Collection[int]) -> str | 
             return f"the interleaved channels {rtp}-{rtcp} are taken"
         return None
     return None if _free(channels_in_use) else "no interleaved channels are free"
+
+
+def _receives(offered: str, mode: Literal["PLAY", "RECORD"]) -> bool:
+    return mode == "RECORD" and "RECEIVE" in offered  # what RECORD was called in the drafts
 
 
 def _free(channels_in_use: Collection[int]) -> tuple[int, int] | None:

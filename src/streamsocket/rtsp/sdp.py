@@ -19,6 +19,7 @@ MAX_MEDIAS = 32
 
 _RTPMAP = re.compile(r"\s*([0-9]{1,3})\s+([^/\s]+)(?:/([0-9]{1,9}))?(?:/([0-9]{1,3}))?")
 _FMTP = re.compile(r"\s*([0-9]{1,3})\s+(.*)")
+_FEEDBACK = re.compile(r"([0-9]{1,3}|\*)\s+(.{1,60})")
 _FRAME_RATE = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 _ABSOLUTE_URL = re.compile(r"rtsp[su]?://", re.IGNORECASE)
 
@@ -61,6 +62,8 @@ class Media:
     direction: str = "sendrecv"
     """`sendonly` is what a camera calls the way back, for the viewer's own voice."""
     frame_rate: Fraction | None = None
+    feedback: frozenset[str] = frozenset()
+    """What the peer answers of RFC 4585's feedback: `nack`, `nack pli`, …"""
 
 
 @dataclass(slots=True)
@@ -77,10 +80,13 @@ def track_control(index: int) -> str:
     return f"trackID={index}"
 
 
-def build(tracks: Sequence[Track], *, name: str, host: str, control: str = "*") -> str:
+def build(
+    tracks: Sequence[Track], *, name: str, host: str, control: str = "*", profile: str = "AVP"
+) -> str:
     """Describe a live stream: one m= section a track, payload types from 96 on.
 
-    `host` is the server's own address, `name` what players show as the title.
+    `host` is the server's own address, `name` what players show as the title. What is missing may
+    be asked for whatever the `profile` is; most players only do so by AVPF (RFC 4585, 4.1).
     """
     lines = [
         "v=0",
@@ -94,8 +100,11 @@ def build(tracks: Sequence[Track], *, name: str, host: str, control: str = "*") 
     for index, track in enumerate(tracks):
         payload_type = FIRST_PAYLOAD_TYPE + index
         rtpmap, fmtp = sdp_attributes(track.codec, payload_type)
-        lines.append(f"m={track.kind} 0 RTP/AVP {payload_type}")
+        lines.append(f"m={track.kind} 0 RTP/{profile} {payload_type}")
         lines.append(f"a=rtpmap:{rtpmap}")
+        lines.append(f"a=rtcp-fb:{payload_type} nack")
+        if track.kind == "video":
+            lines.append(f"a=rtcp-fb:{payload_type} nack pli")
         if fmtp:
             lines.append(f"a=fmtp:{fmtp}")
         if track.frame_rate:
@@ -160,6 +169,8 @@ class _Attributes:
         self.frame_rate: Fraction | None = None
         self.formats: dict[int, tuple[str, int, int | None]] = {}
         self.fmtp: dict[int, dict[str, str]] = {}
+        self.feedback: dict[int | None, set[str]] = {}
+        """By payload type; under None what is meant for all (RFC 4585, 4.2)."""
         for key, line in lines:
             if key == "a":
                 name, _, value = line.partition(":")
@@ -176,6 +187,9 @@ class _Attributes:
             channels = int(match[4]) if match[4] else None
             form = match[2], int(match[3] or 0), channels
             self.formats.setdefault(int(match[1]), form)
+        elif name == "rtcp-fb" and (match := _FEEDBACK.fullmatch(value.strip())):
+            payload_type = None if match[1] == "*" else int(match[1])
+            self.feedback.setdefault(payload_type, set()).add(" ".join(match[2].lower().split()))
         elif name == "fmtp" and (match := _FMTP.match(value)):
             parameters = self.fmtp.setdefault(int(match[1]), {})
             for parameter in match[2].split(";"):
@@ -211,6 +225,8 @@ def _describe_format(media: Media, payload_type: int, attributes: _Attributes) -
     media.payload_type = payload_type
     media.encoding, media.clock_rate, media.channels = form
     media.fmtp = attributes.fmtp.get(payload_type, {})
+    feedback = attributes.feedback
+    media.feedback = frozenset(feedback.get(payload_type, set()) | feedback.get(None, set()))
     media.codec = media.unsupported = None
     if not media.encoding:
         media.unsupported = f"Nothing says what payload type {payload_type} is (no a=rtpmap)."

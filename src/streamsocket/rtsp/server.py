@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
 from dataclasses import dataclass
 
+from streamsocket.auth.access import Access
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.udp import Address, UdpSender
 from streamsocket.listening import listening_socket
 from streamsocket.rtsp.connection import RtspConnection
 from streamsocket.rtsp.udp_ports import bind_pair
+from streamsocket.tls import TlsSocket
 
 # Enough for a burst of keyframes to a few hundred viewers; the kernel caps it at wmem_max.
 _UDP_SEND_BUFFER_BYTES = 8 * 1024 * 1024
@@ -39,6 +42,10 @@ class RtspOptions:
     port: int = 8554
     udp_port: int = 0
     session_timeout_s: float = 60.0
+    publisher_timeout_s: float = 10.0
+    replace_publishers: bool = False
+    tls_port: int | None = None
+    """Where RTSP over TLS is spoken, if anywhere; 0: any free port."""
     max_connections: int = 4000
     max_connections_per_address: int = 1000
 
@@ -46,13 +53,27 @@ class RtspOptions:
 class RtspServer:
     """Accepts RTSP connections and lets them play the hub's streams."""
 
-    def __init__(self, hub: Hub, loop: AbstractEventLoop, options: RtspOptions) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        loop: AbstractEventLoop,
+        options: RtspOptions,
+        access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Without `access` there are no users: this machine may do all, others may watch.
+
+        `tls` is needed where the options have a port for it.
+        """
+        self._tls = tls
         self.hub = hub
+        self.access = access or Access({})
         self.loop = loop
         self.options = options
         self.refused: Counter[str] = Counter()
         """What was refused since the start, by reason."""
         self._listener: socket.socket | None = None
+        self._tls_listener: socket.socket | None = None
         self._connections: dict[RtspConnection, None] = {}
         self._per_address: Counter[str] = Counter()
         self._viewers_by_rtcp: dict[Address, RtspConnection] = {}
@@ -66,14 +87,22 @@ class RtspServer:
         )
         listener.setblocking(False)
         try:
+            if options.tls_port is not None:
+                self._tls_listener = listening_socket(
+                    options.host, options.tls_port, backlog=_BACKLOG, port_option="rtsps.port"
+                )
+                self._tls_listener.setblocking(False)
             self._rtp, self._rtcp = bind_pair(options.host, options.udp_port)
         except StreamSocketError:
             listener.close()
+            if self._tls_listener:
+                self._tls_listener.close()
             raise
         self._listener = listener
         self._rtp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UDP_SEND_BUFFER_BYTES)
         self.udp = UdpSender(self.loop, self._rtp, self._rtcp)
-        self.loop.add_reader(self._listener, self._accept)
+        for each in self._listeners():
+            self.loop.add_reader(each, self._accept, each)
         self.loop.add_reader(self._rtp, self._read_rtp)
         self.loop.add_reader(self._rtcp, self._read_rtcp)
         self._sweep()
@@ -87,16 +116,21 @@ class RtspServer:
         if self._listener is None:
             return
         self.udp.close()
-        for each in (self._listener, self._rtp, self._rtcp):
+        for each in (*self._listeners(), self._rtp, self._rtcp):
             self.loop.remove_reader(each)
             each.close()
-        self._listener = None
+        self._listener = self._tls_listener = None
 
     @property
     def port(self) -> int:
         """The TCP port it listens on."""
         assert self._listener is not None
         return int(self._listener.getsockname()[1])
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port it speaks TLS on, if any."""
+        return int(self._tls_listener.getsockname()[1]) if self._tls_listener else None
 
     @property
     def udp_ports(self) -> tuple[int, int]:
@@ -111,7 +145,7 @@ class RtspServer:
     @property
     def sessions(self) -> int:
         """How many of them have a session."""
-        return sum(connection.reader is not None for connection in self._connections)
+        return sum(connection.viewer is not None for connection in self._connections)
 
     # What connections call.
 
@@ -133,28 +167,30 @@ class RtspServer:
 
     # What the loop calls.
 
-    def _accept(self) -> None:
-        assert self._listener is not None
+    def _listeners(self) -> list[socket.socket]:
+        return [each for each in (self._listener, self._tls_listener) if each]
+
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(_CONNECTIONS_PER_WAKEUP):
             try:
-                accepted, address = self._listener.accept()
+                accepted, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     # The connection stays in the backlog: without a pause this would spin.
                     self.refused["out_of_files"] += 1
-                    self.loop.remove_reader(self._listener)
-                    self.loop.call_later(_OUT_OF_FILES_PAUSE_S, self._accept_again)
+                    self.loop.remove_reader(listener)
+                    self.loop.call_later(_OUT_OF_FILES_PAUSE_S, self._accept_again, listener)
                     return
                 continue  # that one gave up already
-            self._take(accepted, address)
+            self._take(accepted, address, with_tls=listener is self._tls_listener)
 
-    def _accept_again(self) -> None:
-        if self._listener:
-            self.loop.add_reader(self._listener, self._accept)
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener in self._listeners():
+            self.loop.add_reader(listener, self._accept, listener)
 
-    def _take(self, accepted: socket.socket, address: Address) -> None:
+    def _take(self, accepted: socket.socket, address: Address, *, with_tls: bool) -> None:
         host = str(address[0])
         too_many = len(self._connections) >= self.options.max_connections
         if too_many or self._per_address[host] >= self.options.max_connections_per_address:
@@ -162,7 +198,11 @@ class RtspServer:
             accepted.close()
             return
         self._per_address[host] += 1
-        self._connections[RtspConnection(self, accepted, address)] = None
+        connection: socket.socket | TlsSocket = accepted
+        if with_tls:
+            assert self._tls is not None
+            connection = TlsSocket(accepted, self._tls)
+        self._connections[RtspConnection(self, connection, address)] = None
 
     def _read_rtp(self) -> None:
         """Players send packets to open their firewall; they mean nothing else to us."""
@@ -187,10 +227,10 @@ class RtspServer:
                 self.refused["rtcp_from_strangers"] += 1
 
     def _sweep(self) -> None:
-        """Close what has been silent for too long."""
+        """Close what has been silent for too long, report to publishers."""
         now = time.monotonic()
         for connection in tuple(self._connections):
-            connection.close_if_silent(now)
+            connection.sweep(now)
         self._sweeper = self.loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
 
 

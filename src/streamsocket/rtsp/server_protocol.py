@@ -1,4 +1,4 @@
-"""One player's RTSP connection, as the server sees it: bytes in, events out, answers to send.
+"""One RTSP connection, as the server sees it: bytes in, events out, answers to send.
 
 The rules are those of RFC 2326 with RFC 7826's clarifications, for playing live streams:
 
@@ -6,6 +6,12 @@ The rules are those of RFC 2326 with RFC 7826's clarifications, for playing live
         ^                  │  ^             │ │
         └────TEARDOWN──────┘  └────PAUSE────┘ │
         └────TEARDOWN─────────────────────────┘
+
+and for publishing them:
+
+    no session ──ANNOUNCE──> announced ──SETUP──> ready ──RECORD──> recording
+        ^                        │                  │                   │
+        └────────TEARDOWN────────┴──────────────────┴───────────────────┘
 
 SETUP adds one track; PLAY, PAUSE and TEARDOWN mean all of them, or one if its URL is named.
 
@@ -16,10 +22,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from streamsocket.errors import ParseError
+from streamsocket.rtsp import sdp
 from streamsocket.rtsp.headers import (
     DEFAULT_SESSION_TIMEOUT_S,
     RtpInfo,
@@ -31,8 +38,8 @@ from streamsocket.rtsp.headers import (
 )
 from streamsocket.rtsp.message import (
     VERSION,
+    Frames,
     Headers,
-    Interleaved,
     Message,
     Parser,
     Request,
@@ -43,9 +50,26 @@ from streamsocket.rtsp.negotiation import (
     UnsupportedTransportError,
     choose_transport,
 )
+from streamsocket.rtsp.sdp import SessionDescription
+from streamsocket.rtsp.server_events import (
+    AnnounceRequested,
+    DescribeRequested,
+    Event,
+    InterleavedReceived,
+    PauseRequested,
+    PlayRequested,
+    RecordRequested,
+    Reply,
+    Requested,
+    SetupRequested,
+    TeardownRequested,
+)
 from streamsocket.rtsp.url import StreamUrl, parse_stream_url, without_credentials
 
-METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
+METHODS = (
+    "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, PAUSE, TEARDOWN, "
+    "GET_PARAMETER, SET_PARAMETER"
+)
 
 MAX_REASON = 200
 
@@ -57,6 +81,8 @@ _PHRASES = {
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
+    409: "Conflict",
+    415: "Unsupported Media Type",
     451: "Parameter Not Understood",
     453: "Not Enough Bandwidth",
     454: "Session Not Found",
@@ -71,77 +97,6 @@ _PHRASES = {
     505: "RTSP Version Not Supported",
     551: "Option Not Supported",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The protocol has answered by itself: send `data`."""
-
-    data: bytes
-    refused: str | None = None
-    """What was refused, as a word to count under; None for a success."""
-    close: bool = False
-    """Nothing more can be understood of this connection: send, then close."""
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeRequested:
-    """Answer with `described`, or refuse."""
-
-    request: Request
-    url: StreamUrl
-
-
-@dataclass(frozen=True, slots=True)
-class SetupRequested:
-    """Prepare to send a track over `transport`; answer with `setup_done`, or refuse."""
-
-    request: Request
-    url: StreamUrl
-    """Its `track` is None where the URL names none, as may be if the stream has only one."""
-    transport: TransportSpec
-    """What was agreed: the client's UDP ports, or the channels in this connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlayRequested:
-    """Start to send `tracks`; answer with `playing`, or refuse."""
-
-    request: Request
-    url: StreamUrl
-    tracks: tuple[int, ...]
-    """Those that are playing already go on as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class PauseRequested:
-    """Stop sending `tracks`, until PLAY; answer with `paused`, or refuse."""
-
-    request: Request
-    url: StreamUrl
-    tracks: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TeardownRequested:
-    """Give up `tracks` for good; answer with `torn_down`."""
-
-    request: Request
-    url: StreamUrl
-    tracks: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InterleavedReceived:
-    """An RTP or RTCP packet from the player on one of its tracks' channels."""
-
-    track: int
-    is_rtcp: bool
-    data: bytes
-
-
-Requested = DescribeRequested | SetupRequested | PlayRequested | PauseRequested | TeardownRequested
-Event = Reply | Requested | InterleavedReceived
 
 
 class _RefusalError(Exception):
@@ -175,16 +130,25 @@ class ServerProtocol:
     """
 
     def __init__(
-        self, client_host: str, now: float, *, timeout_s: int = DEFAULT_SESSION_TIMEOUT_S
+        self,
+        client_host: str,
+        now: float,
+        *,
+        timeout_s: int = DEFAULT_SESSION_TIMEOUT_S,
+        udp: bool = True,
     ) -> None:
+        """Without `udp`, tracks are sent and received over the connection alone."""
         self._client_host = client_host
         self._timeout_s = timeout_s
+        self._udp = udp
         self._alive_at = now
         self._parser = Parser()
         self._broken = False
         self._session_id: str | None = None
         self._path = ""
         self._tracks: dict[int, _Track] = {}
+        self._announced: SessionDescription | None = None
+        self._recording = False
 
     @property
     def session_id(self) -> str | None:
@@ -211,9 +175,8 @@ class ServerProtocol:
     def _events(self, messages: Iterator[Message], now: float) -> Iterator[Event]:
         try:
             for message in messages:
-                if isinstance(message, Interleaved):
-                    if event := self._frame(message, now):
-                        yield event
+                if isinstance(message, Frames):
+                    yield from self._frames(message, now)
                 elif isinstance(message, Request):
                     self._alive_at = now
                     yield self._answer_or_ask(message)
@@ -243,10 +206,21 @@ class ServerProtocol:
         """The track is ready; over UDP it will come from `server_ports`."""
         if self._session_id is None:
             self._session_id = secrets.token_hex(16)
-            self._path = event.url.path
+            self._path = event.url.path if self._announced is None else self._path
         transport = replace(event.transport, server_ports=server_ports, ssrc=ssrc)
         self._tracks[track] = _Track(without_credentials(event.request.url), transport)
         return self._ok(event.request, {"Transport": transport.serialise()})
+
+    def announced(self, event: AnnounceRequested) -> bytes:
+        """The description is understood, and the name is free."""
+        self._announced = event.description
+        self._path = event.url.path
+        return self._ok(event.request)
+
+    def recording(self, event: RecordRequested) -> bytes:
+        """What the publisher sends is taken from now on."""
+        self._recording = True
+        return self._ok(event.request)
 
     def playing(self, event: PlayRequested, positions: Mapping[int, tuple[int, int]]) -> bytes:
         """The tracks begin at these positions: sequence number and RTP timestamp of each."""
@@ -272,24 +246,47 @@ class ServerProtocol:
         for index in event.tracks:
             del self._tracks[index]
         if not self._tracks:
-            self._session_id = None
+            self._session_id = self._announced = None
+            self._recording = False
         return answer
 
-    def refuse(self, event: Requested, status: int, message: str) -> bytes:
-        """The request cannot be granted; `message` says why, as players show it to their users."""
-        return _response(status, message, event.request).serialise()
+    def refuse(
+        self, event: Requested, status: int, message: str, challenges: Iterable[str] = ()
+    ) -> bytes:
+        """The request cannot be granted; `message` says why, as players show it to their users.
+
+        `challenges` ask who the client is, one WWW-Authenticate header each.
+        """
+        response = _response(status, message, event.request)
+        for challenge in challenges:
+            response.headers.add("WWW-Authenticate", challenge)
+        return response.serialise()
 
     # Rules.
 
-    def _frame(self, frame: Interleaved, now: float) -> InterleavedReceived | None:
+    def _frames(self, frames: Frames, now: float) -> Iterator[InterleavedReceived]:
+        """Packets by track, those of one channel together as far as nothing lies between them."""
+        channel, packets = -1, list[bytes]()
+        for number, data in frames.frames:
+            if number != channel and packets:
+                yield from self._packets(channel, packets, now)
+                packets = []
+            channel = number
+            packets.append(data)
+        yield from self._packets(channel, packets, now)
+
+    def _packets(
+        self, channel: int, packets: list[bytes], now: float
+    ) -> Iterator[InterleavedReceived]:
         for index, track in self._tracks.items():
             channels = track.transport.interleaved
-            if channels and frame.channel in channels:
-                is_rtcp = frame.channel == channels[1]
-                if is_rtcp:
+            if channels and channel in channels:
+                is_rtcp = channel == channels[1]
+                if is_rtcp or self._recording:
                     self._alive_at = now
-                return InterleavedReceived(index, is_rtcp, frame.data)
-        return None  # a straggler of a track that was torn down
+                yield InterleavedReceived(index, is_rtcp, packets)
+                return
+        # else stragglers of a track that was torn down
 
     def _answer_or_ask(self, request: Request) -> Event:
         try:
@@ -318,15 +315,16 @@ class ServerProtocol:
             return self._check_parameters(request)
         checks: dict[str, Callable[[Request, StreamUrl], Event]] = {
             "DESCRIBE": self._check_describe,
+            "ANNOUNCE": self._check_announce,
             "SETUP": self._check_setup,
             "PLAY": self._check_play,
+            "RECORD": self._check_record,
             "PAUSE": self._check_pause,
             "TEARDOWN": self._check_teardown,
         }
         check = checks.get(request.method)
         if check is None:
-            status = 405 if request.method in ("ANNOUNCE", "RECORD") else 501
-            raise _RefusalError(status, f"not {request.method[:40]}", {"Allow": METHODS})
+            raise _RefusalError(501, f"not {request.method[:40]}", {"Allow": METHODS})
         try:
             url = parse_stream_url(request.url)
         except ParseError as error:
@@ -345,19 +343,39 @@ class ServerProtocol:
             raise _RefusalError(406, "streams are described in application/sdp")
         return DescribeRequested(request, url)
 
-    def _check_setup(self, request: Request, url: StreamUrl) -> SetupRequested:
+    def _check_announce(self, request: Request, url: StreamUrl) -> AnnounceRequested:
         if self._session_id is not None:
+            raise _RefusalError(455, "this connection has a session already: tear it down first")
+        if "sdp" not in request.headers.get("Content-Type", "application/sdp").lower():
+            raise _RefusalError(415, "streams are announced in application/sdp")
+        if not url.path:
+            raise _RefusalError(400, "the URL names no stream, as in rtsp://HOST/NAME")
+        try:
+            description = sdp.parse(request.body.decode("utf-8", "replace"))
+        except ParseError as error:
+            raise _RefusalError(400, str(error)) from None
+        return AnnounceRequested(request, url, description)
+
+    def _check_setup(self, request: Request, url: StreamUrl) -> SetupRequested:
+        if self._announced is not None:
+            url = self._announced_track(request, url, self._announced)
+        elif self._session_id is not None:
             self._require_path(url)
+        if self._session_id is not None:
             if url.track is None:
                 raise _RefusalError(459, "a further track is set up by its own URL")
             if url.track in self._tracks:
                 raise _RefusalError(455, "this track is set up already: tear it down first")
+        if self._recording:
+            raise _RefusalError(455, "tracks are set up before RECORD")
         in_use = {c for track in self._tracks.values() for c in track.transport.interleaved or ()}
         try:
             transport = choose_transport(
                 parse_transport(",".join(request.headers.get_all("Transport"))),
                 client_host=self._client_host,
                 channels_in_use=in_use,
+                mode="PLAY" if self._announced is None else "RECORD",
+                udp=self._udp,
             )
         except ParseError as error:
             raise _RefusalError(400, str(error)) from None
@@ -365,9 +383,27 @@ class ServerProtocol:
             raise _RefusalError(461, str(error)) from None
         except ForeignDestinationError as error:
             raise _RefusalError(403, str(error), counted_as="foreign_destination") from None
-        return SetupRequested(request, url, transport)
+        return SetupRequested(request, url, transport, records=self._announced is not None)
+
+    def _announced_track(
+        self, request: Request, url: StreamUrl, description: SessionDescription
+    ) -> StreamUrl:
+        """Which of the tracks that the publisher announced it means to set up."""
+        wanted = without_credentials(request.url).rstrip("/")
+        for index, media in enumerate(description.medias):
+            control = (media.control or "").strip()
+            # Appended to the URL of ANNOUNCE, or a whole URL by itself.
+            if control and control != "*" and wanted.endswith("/" + control.strip("/")):
+                return replace(url, path=self._path, track=index)
+            if control and wanted == without_credentials(control).rstrip("/"):
+                return replace(url, path=self._path, track=index)
+        if len(description.medias) == 1:
+            return replace(url, path=self._path, track=0)
+        raise _RefusalError(404, "the announcement has no track of this URL")
 
     def _check_play(self, request: Request, url: StreamUrl) -> PlayRequested:
+        if self._announced is not None:
+            raise _RefusalError(455, "this connection publishes: RECORD is what begins that")
         tracks = self._named_tracks(url)
         wanted = request.headers.get("Range")
         if wanted is not None:
@@ -379,7 +415,16 @@ class ServerProtocol:
                 raise _RefusalError(457, f"the stream is live, and has npt rather than {unit}")
         return PlayRequested(request, url, tracks)
 
+    def _check_record(self, request: Request, url: StreamUrl) -> RecordRequested | Reply:
+        if self._announced is None or self._session_id is None:
+            raise _RefusalError(455, "RECORD comes after ANNOUNCE and SETUP")
+        if self._recording:
+            return Reply(self._ok(request))
+        return RecordRequested(request, replace(url, path=self._path), tuple(self._tracks))
+
     def _check_pause(self, request: Request, url: StreamUrl) -> PauseRequested | Reply:
+        if self._announced is not None:
+            raise _RefusalError(455, "a live stream is published without pauses")
         playing = tuple(n for n in self._named_tracks(url) if self._tracks[n].is_playing)
         if not playing:
             return Reply(self._ok(request))
@@ -392,6 +437,8 @@ class ServerProtocol:
         """The tracks that a URL means: one, or with the stream's own URL all that are set up."""
         if self._session_id is None:
             raise _RefusalError(455, "nothing is set up yet")
+        if self._announced is not None:
+            return tuple(self._tracks)
         self._require_path(url)
         if url.track is None:
             return tuple(self._tracks)

@@ -10,14 +10,22 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from streamsocket.auth.users import unusable_user_reason
 from streamsocket.errors import SettingsError, SourceError
-from streamsocket.settings.model import KeyPath, Settings, settings_fields
+from streamsocket.settings.model import (
+    LISTED_GROUPS,
+    NAMED_GROUPS,
+    KeyPath,
+    Settings,
+    settings_fields,
+)
 from streamsocket.sources.spec import parse_source
 
 DEFAULT_FILE = Path("streamsocket.toml")
@@ -65,6 +73,10 @@ def load_settings(
         except SourceError as error:
             written = values["streams", name, "source"]
             raise SettingsError(f"{written.where}{written.name}: {error}") from None
+    for name, user in settings.users.items():
+        if reason := unusable_user_reason(name, has_password=user.password is not None):
+            found = _value_at(("users", name), values)
+            raise SettingsError(f"{found.where or found.name + ': '}{reason}")
     return settings
 
 
@@ -116,6 +128,7 @@ def _lines(text: str) -> dict[KeyPath, int]:
     """
     lines: dict[KeyPath, int] = {(): 1}
     table: KeyPath = ()
+    listed: Counter[str] = Counter()
     statement = ""
     for number, line in enumerate(text.split("\n"), start=1):
         if not statement:
@@ -130,6 +143,9 @@ def _lines(text: str) -> dict[KeyPath, int]:
         for path, _ in _leaves(values):
             if is_table:
                 table = path
+                if path[0] in LISTED_GROUPS and path[1:] == ("0",):
+                    table = path[0], str(listed[path[0]])
+                    listed[path[0]] += 1
                 lines.setdefault(table, start)
             else:
                 lines.setdefault(table + path, start)
@@ -139,10 +155,16 @@ def _lines(text: str) -> dict[KeyPath, int]:
 def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every value that is no table, and every empty table, with its path."""
     for key, value in values.items():
+        if not path and key in LISTED_GROUPS and _is_list_of_tables(value):
+            value = {str(number): table for number, table in enumerate(value)}
         if isinstance(value, dict) and value:
             yield from _leaves(value, (*path, key))
         else:
             yield (*path, key), value
+
+
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _nested(values: Layer) -> dict[str, Any]:
@@ -154,11 +176,17 @@ def _nested(values: Layer) -> dict[str, Any]:
             group = group.setdefault(key, {}) if isinstance(group, dict) else group
         if isinstance(group, dict) and not (value == {} and path[-1] in group):
             group[path[-1]] = value
+    for name in LISTED_GROUPS:
+        tables = root.get(name)
+        if isinstance(tables, dict) and all(str(n) in tables for n in range(len(tables))):
+            root[name] = [tables[str(number)] for number in range(len(tables))]
     return root
 
 
 def _dotted(path: KeyPath) -> str:
-    """The path as TOML writes it, `streams."live/lobby".source`."""
+    """The path as TOML writes it, `streams."live/lobby".source`; `record.path` in a list."""
+    if path[0] in LISTED_GROUPS and path[1:2] and path[1].isdigit():
+        path = path[:1] + path[2:]
     return ".".join(key if re.fullmatch(r"[\w-]+", key) else f'"{key}"' for key in path)
 
 
@@ -179,6 +207,8 @@ def _sentence(error: ValidationError, values: Layer) -> str:
         return f"{where}{name} is no setting: {_suggestion(location, found)}"
     if first["type"] == "missing":
         return f"{where or name + ': '}{_dotted(location)} is missing."
+    if location[-1] in LISTED_GROUPS and first["type"] == "tuple_type":
+        return f"{where}{name}: write [[{location[-1]}]], in two pairs of brackets."
     if first["type"] in ("model_type", "dict_type"):
         return f"{where}{name} is a group of settings and has no value of its own."
     reason = first["msg"].removeprefix("Value error, ")
@@ -201,10 +231,11 @@ def _value_at(location: KeyPath, values: Layer) -> Value:
 
 def _suggestion(location: KeyPath, unknown: Value) -> str:
     """The known setting that looks most like it, written the way the user wrote the unknown one."""
-    stream = location[1] if location[0] == "streams" and len(location) > 2 else "NAME"
-    names = [_dotted(path) for path, _ in settings_fields(stream)]
+    named = location[1] if location[0] in NAMED_GROUPS and len(location) > 2 else "NAME"
+    paths = [path for path, _ in settings_fields(named)]
+    names = [_dotted(path) for path in paths]
     if unknown.name.startswith(PREFIX):
-        names = [PREFIX + name.upper().replace(".", "__") for name in names]
+        names = [PREFIX + "__".join(path).upper() for path in paths]
     matches = difflib.get_close_matches(unknown.name, names, n=1)
     return f"did you mean {matches[0]}?" if matches else "docs/settings.md lists them all."
 

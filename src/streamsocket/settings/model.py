@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
+
+from streamsocket.errors import SettingsError
+from streamsocket.record.naming import DEFAULT_PATTERN, parse_pattern
 
 KeyPath = tuple[str, ...]
 
@@ -28,10 +40,43 @@ def _even(port: int) -> int:
     return port
 
 
+def _argon2id(value: object) -> object:
+    """Refuse what is no hash, without repeating it: it may be the password."""
+    encoded = r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
+    if isinstance(value, str) and re.fullmatch(encoded, value):
+        return value
+    raise ValueError(
+        "this is no argon2id hash, and a password itself is not kept: run "
+        "'streamsocket auth hash NAME' and put here what it prints"
+    )
+
+
+def _hexadecimal(value: object, *, digits: int) -> object:
+    if isinstance(value, str) and len(value) == digits and re.fullmatch(r"[0-9a-fA-F]+", value):
+        return value.lower()
+    raise ValueError("this is none of what 'streamsocket auth hash NAME --digest' prints")
+
+
+def _listed(value: object) -> object:
+    """One string is a list of one or, with commas, of several: for the environment."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    if not isinstance(value, list | tuple):
+        raise ValueError("Input should be a list of patterns")
+    return value
+
+
 Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=3600, allow_inf_nan=False)]
+Amount = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1e6, allow_inf_nan=False)]
 Megabytes = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=4096, allow_inf_nan=False)]
+
+PasswordHash = Annotated[str, BeforeValidator(_argon2id)]
+Md5Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=32))]
+Sha256Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=64))]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(max_length=100)]
 
 
 class _Group(BaseModel):
@@ -55,6 +100,66 @@ class RtspSettings(_Group):
     )
     max_connections_per_address: Count = Field(
         default=1000, description="How many of them may come from one address."
+    )
+
+
+class RtspsSettings(_Group):
+    """The same over TLS: `rtsps://HOST:8322/NAME`. Off unless it has a port."""
+
+    port: Port | None = Field(
+        default=None, description="TCP port for RTSPS, usually 8322. 0: any free one."
+    )
+    certificate: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file with the certificate, and those that lead from it to a known one, "
+        "as PEM.",
+    )
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file with the certificate's private key, as PEM without a password.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> RtspsSettings:
+        if self.port is not None and not (self.certificate and self.key):
+            raise ValueError(
+                "RTSPS needs a certificate and its key: set rtsps.certificate and rtsps.key"
+            )
+        return self
+
+
+class RtmpSettings(_Group):
+    """OBS and others publish here: `rtmp://HOST/NAME`."""
+
+    port: Port | None = Field(
+        default=1935,
+        description="TCP port for RTMP. 0: any free one. The default is done without where it is "
+        "taken.",
+    )
+    max_connections: Count = Field(
+        default=200, description="How many RTMP connections may be open at once."
+    )
+    max_connections_per_address: Count = Field(
+        default=50, description="How many of them may come from one address."
+    )
+
+
+class PublishSettings(_Group):
+    """Publishers that come over the network, by RTSP and RTMP."""
+
+    replace: bool = Field(
+        default=False,
+        description="A new publisher takes a name over from the one before; otherwise it is "
+        "refused while that one sends.",
+    )
+    timeout_s: Seconds = Field(
+        default=10.0, ge=2, description="A publisher that is silent for longer is gone. Seconds."
+    )
+    wait_s: Seconds = Field(
+        default=60.0,
+        description="How long viewers wait for a publisher that left to return. Seconds.",
     )
 
 
@@ -97,11 +202,114 @@ class StreamSettings(_Group):
 
     source: str = Field(
         min_length=1,
-        description="What it is made from: a movie file, `test`, `test:1920x1080@60`.",
+        description="What it is made from: a movie file, `test`, `test:1920x1080@60`, another "
+        "server's or a camera's stream `rtsp://USER:PASSWORD@HOST/NAME`, MPEG-TS that comes to "
+        "`udp://HOST:PORT`.",
+    )
+    on_demand: bool = Field(
+        default=False,
+        description="Of a stream from elsewhere: connect to it only while somebody watches.",
     )
     loop: bool = Field(
         default=True,
         description="Begin again when the file ends; otherwise the stream ends with it.",
+    )
+
+
+class UserSettings(_Group):
+    """Somebody who may log in; `streamsocket auth hash NAME` prints the whole group. What is
+    allowed without logging in is said by `[users.any]`, which has no password. Without any users,
+    everybody may watch, and this machine alone may publish. In patterns `*` stands for any
+    characters, slashes too: `*`, `live/*`, `lobby`.
+    """
+
+    password: PasswordHash | None = Field(
+        default=None,
+        repr=False,
+        description="The password's argon2id hash, `$argon2id$…`; required.",
+    )
+    digest_md5: Md5Ha1 | None = Field(
+        default=None,
+        repr=False,
+        description="For RTSP's Digest login, which does without the password itself on the wire; "
+        "whoever reads this line can log in with it. Offered once all users have it.",
+    )
+    digest_sha256: Sha256Ha1 | None = Field(
+        default=None, repr=False, description="The same for those who know SHA-256."
+    )
+    publish: Patterns = Field(default=(), description="The streams that the user may publish.")
+    watch: Patterns = Field(default=("*",), description="The streams that the user may watch.")
+
+
+def _path_pattern(path: str) -> str:
+    try:
+        parse_pattern(path)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    return path
+
+
+class RecordSettings(_Group):
+    """Streams that the server records itself; there may be several of these groups, and the first
+    one whose `streams` fits a stream's name says how it is recorded. Recordings are only ever
+    deleted where `keep_days` or `keep_gb` is set.
+    """
+
+    streams: Pattern = Field(
+        default="*",
+        description="The streams to record; `*` stands for any characters, slashes too: `live/*`.",
+    )
+    path: Annotated[str, AfterValidator(_path_pattern)] = Field(
+        default=DEFAULT_PATTERN,
+        description="The files, with `{name}` for the stream's name and `{time}` or "
+        "`{time:%H-%M-%S}` for when each begins, by the local clock. The suffix, `.mp4` or `.mkv`, "
+        "is the format.",
+    )
+    rotate_minutes: Annotated[float, BeforeValidator(_no_bool)] = Field(
+        default=60.0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        description="A new file begins at the first keyframe after so many minutes. 0: never.",
+    )
+    rotate_mb: Amount | None = Field(
+        default=None, description="And at the first keyframe after so many megabytes."
+    )
+    keep_days: Amount | None = Field(
+        default=None, description="Recordings that ended longer ago are deleted. Days."
+    )
+    keep_gb: Amount | None = Field(
+        default=None,
+        description="The oldest recordings are deleted when all take more than this. Gigabytes.",
+    )
+    min_free_gb: Annotated[float, BeforeValidator(_no_bool)] = Field(
+        default=1.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="When the disk has less left, the oldest recordings are deleted if any may be; "
+        "otherwise recording pauses until there is room. Gigabytes.",
+    )
+
+
+class ForwardSettings(_Group):
+    """Streams that are pushed on to other servers; there may be several of these groups."""
+
+    streams: Pattern = Field(
+        default="*",
+        description="The streams to push on; `*` stands for any characters, slashes too: `live/*`.",
+    )
+    url: str = Field(
+        min_length=8,
+        pattern=r"^(rtsps?|rtmp)://.+",
+        repr=False,
+        description="Where to: `rtsp://USER:PASSWORD@HOST/{name}` or `rtmp://HOST/live/{name}`, "
+        "with `{name}` for the stream's name.",
+    )
+    transport: Literal["auto", "mixed", "udp", "tcp"] = Field(
+        default="auto",
+        description="For RTSP: `auto` sends the picture over UDP and the sound over TCP, and all "
+        "over TCP where that isn't taken.",
     )
 
 
@@ -116,20 +324,39 @@ class Settings(_Group):
         "everybody, `::` for everybody over IPv6 too.",
     )
     rtsp: RtspSettings = RtspSettings()
+    rtsps: RtspsSettings = RtspsSettings()
+    rtmp: RtmpSettings = RtmpSettings()
+    publish: PublishSettings = PublishSettings()
     http: HttpSettings = HttpSettings()
     webrtc: WebrtcSettings = WebrtcSettings()
     hub: HubSettings = HubSettings()
     streams: dict[str, StreamSettings] = {}
+    users: dict[str, UserSettings] = {}
+    record: tuple[RecordSettings, ...] = Field(default=(), max_length=100)
+    forward: tuple[ForwardSettings, ...] = Field(default=(), max_length=100)
+
+
+NAMED_GROUPS: dict[str, type[BaseModel]] = {"streams": StreamSettings, "users": UserSettings}
+"""The groups that there are many of, each under a name of its own."""
+
+LISTED_GROUPS: dict[str, type[BaseModel]] = {
+    "record": RecordSettings,
+    "forward": ForwardSettings,
+}
+"""The groups that there are many of in order, `[[record]]`. In paths they have numbers from 0."""
 
 
 def settings_fields(
-    stream: str = "NAME", *, group: type[BaseModel] = Settings, path: KeyPath = ()
+    named: str = "NAME", *, group: type[BaseModel] = Settings, path: KeyPath = ()
 ) -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Yield every setting with its path, those of a stream under the name given."""
+    """Yield every setting with its path, those of a stream or a user under `named`."""
     for name, field in group.model_fields.items():
-        inner = StreamSettings if name == "streams" else field.annotation
+        many = None if path else NAMED_GROUPS.get(name) or LISTED_GROUPS.get(name)
+        inner = many or field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys = (name, stream) if name == "streams" else (name,)
-            yield from settings_fields(stream, group=inner, path=path + keys)
+            keys: KeyPath = (name,)
+            if many:
+                keys = name, named if name in NAMED_GROUPS else "0"
+            yield from settings_fields(named, group=inner, path=path + keys)
         else:
             yield (*path, name), field

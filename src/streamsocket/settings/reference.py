@@ -8,7 +8,7 @@ import sys
 from pydantic import BaseModel
 
 from streamsocket.settings.layers import PREFIX
-from streamsocket.settings.model import Settings, StreamSettings
+from streamsocket.settings.model import LISTED_GROUPS, NAMED_GROUPS, Settings
 
 _INTRODUCTION = """\
 # Settings
@@ -38,6 +38,10 @@ the service another name, or the pod `enableServiceLinks: false`.
 
     [streams."live/yard"]
     source = "test:1920x1080@60"
+
+    [[record]]
+    streams = "live/*"
+    keep_days = 7
 """
 
 
@@ -47,7 +51,10 @@ def settings_reference() -> str:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             sections.append(_section(f"[{name}]", field.annotation, (name,)))
-    sections.append(_section("[streams.NAME]", StreamSettings, ("streams", "NAME")))
+    for name, group in NAMED_GROUPS.items():
+        sections.append(_section(f"[{name}.NAME]", group, (name, "NAME")))
+    for name, group in LISTED_GROUPS.items():
+        sections.append(_section(f"[[{name}]]", group, (name, "0")))
     return "\n".join(sections)
 
 
@@ -56,7 +63,10 @@ def _section(title: str, group: type[BaseModel], path: tuple[str, ...]) -> str:
     for name, field in group.model_fields.items():
         if field.description is None:  # a group, which has a section of its own
             continue
-        default = "none, required" if field.is_required() else f"`{json.dumps(field.default)}`"
+        if field.is_required():
+            default = "none, required"
+        else:
+            default = "none" if field.default is None else f"`{json.dumps(field.default)}`"
         variable = PREFIX + "__".join((*path, name)).upper()
         rows.append(f"| `{name}` | {default} | {field.description} | `{variable}` |")
     return "\n".join(

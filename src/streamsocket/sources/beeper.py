@@ -12,7 +12,7 @@ from math import ceil, floor
 import numpy as np
 from av.audio.frame import AudioFrame
 
-from streamsocket.codecs.encode import AAC_FRAME, SAMPLE_RATE
+from streamsocket.codecs.audio import SAMPLE_RATE
 from streamsocket.sources import yardstick
 
 _PHASE_S = Fraction(1, 2)
@@ -32,28 +32,31 @@ def is_flash_number(frame_number: int, rate: Fraction) -> bool:
 class Beeper:
     """Makes the sound that goes with pictures at a rate, frame by frame."""
 
-    def __init__(self, rate: Fraction, layout: str = "stereo") -> None:
+    def __init__(
+        self, rate: Fraction, layout: str = "stereo", sample_rate: int = SAMPLE_RATE
+    ) -> None:
         """A beep begins with the first sample of every white picture's time."""
         self._rate = rate
         self._layout = layout
-        self._beep = yardstick.beep(SAMPLE_RATE)
+        self._sample_rate = sample_rate
+        self._beep = yardstick.beep(sample_rate)
         self.next_sample = 0
-        """The number of the sample that comes next, at 48 kHz."""
+        """The number of the sample that comes next."""
 
-    def next_frame(self, size: int = AAC_FRAME) -> AudioFrame:
+    def next_frame(self, size: int) -> AudioFrame:
         """The next samples, the same on all channels, planar floats."""
         start = self.next_sample
         self.next_sample += size
         samples = np.zeros(size, np.float32)
-        second = start // SAMPLE_RATE
+        second = start // self._sample_rate
         for number in (second - 1, second, second + 1):
-            onset = round(flash_number(number, self._rate) / self._rate * SAMPLE_RATE) - start
+            onset = round(flash_number(number, self._rate) / self._rate * self._sample_rate) - start
             begin, end = max(0, onset), min(size, onset + len(self._beep))
             if begin < end:
                 samples[begin:end] = self._beep[begin - onset : end - onset]
         channels = {"mono": 1, "stereo": 2, "5.1": 6}[self._layout]
         frame = AudioFrame.from_ndarray(np.tile(samples, (channels, 1)), "fltp", self._layout)
-        frame.sample_rate = SAMPLE_RATE
+        frame.sample_rate = self._sample_rate
         frame.pts = start
-        frame.time_base = Fraction(1, SAMPLE_RATE)
+        frame.time_base = Fraction(1, self._sample_rate)
         return frame

@@ -27,7 +27,7 @@ _MAX_NOTES = 16
 
 def run_file(spec: FileSpec, outlet: Outlet) -> None:
     """Stream a file until its end, or for ever. Raises `SourceError` and `StoppedError`."""
-    plan = make_plan(spec.path)
+    plan = make_plan(spec.path, spec.encoding)
     notes = deque((track.note for track in plan.tracks if track.note), maxlen=_MAX_NOTES)
     reader = MovieReader(spec.path, plan, spec.loop, notes.append)
     with ReadAhead(reader.units(), [track.kind for track in plan.tracks]) as ahead:

@@ -6,15 +6,14 @@ or one batch of RTP packets as plain binary. Down, to the source: single bytes.
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import H264, Aac, Codec, Opus, Track
+from streamsocket.media.codec import Track
+from streamsocket.media.track_json import track_from_json, track_to_json
 from streamsocket.rtp.batch import Batch
 
 KEYFRAME = b"K"
@@ -101,7 +100,7 @@ def encode_event(event: Event) -> bytes:
     match event:
         case Tracks(tracks, makes_keyframes):
             fields: dict[str, Any] = {
-                "tracks": [_track_to_json(track) for track in tracks],
+                "tracks": [track_to_json(track) for track in tracks],
                 "makes_keyframes": makes_keyframes,
             }
         case _:
@@ -172,7 +171,7 @@ def _decode_event(body: bytes) -> Event:
         name, fields = json.loads(body)
         match name:
             case "Tracks":
-                tracks = tuple(_track_from_json(track) for track in fields["tracks"])
+                tracks = tuple(track_from_json(track) for track in fields["tracks"])
                 return Tracks(tracks, bool(fields["makes_keyframes"]))
             case "Note":
                 return Note(str(fields["text"]))
@@ -188,7 +187,7 @@ def _decode_event(body: bytes) -> Event:
             case "Failed":
                 return Failed(str(fields["text"]), bool(fields["final"]))
     except (
-        ValueError,  # not JSON, not UTF-8, not base64, or not two elements
+        ValueError,  # not JSON, not UTF-8, or not two elements
         KeyError,
         TypeError,
         AttributeError,
@@ -198,33 +197,3 @@ def _decode_event(body: bytes) -> Event:
     ) as error:
         raise ParseError(f"A source's event cannot be read: {body[:80]!r}.") from error
     raise ParseError(f"A source's event has the unknown name {str(name)[:80]!r}.")
-
-
-def _track_to_json(track: Track) -> dict[str, Any]:
-    codec = track.codec
-    fields: dict[str, Any] = {"codec": codec.name}
-    if isinstance(codec, H264):
-        fields["sps"] = base64.b64encode(codec.sps).decode()
-        fields["pps"] = base64.b64encode(codec.pps).decode()
-    elif isinstance(codec, Aac):
-        fields["config"] = base64.b64encode(codec.config).decode()
-    else:
-        fields["channels"] = codec.channels
-    if track.frame_rate is not None:
-        fields["frame_rate"] = track.frame_rate.as_integer_ratio()
-    return fields
-
-
-def _track_from_json(fields: dict[str, Any]) -> Track:
-    codec: Codec
-    match fields["codec"]:
-        case "h264":
-            codec = H264(base64.b64decode(fields["sps"]), base64.b64decode(fields["pps"]))
-        case "aac":
-            codec = Aac(base64.b64decode(fields["config"]))
-        case "opus":
-            codec = Opus(int(fields["channels"]))
-        case other:
-            raise ValueError(other)
-    frame_rate = fields.get("frame_rate")
-    return Track(codec, None if frame_rate is None else Fraction(*map(int, frame_rate)))

@@ -12,7 +12,8 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from streamsocket.codecs.encode import SAMPLE_RATE, bit_rate_for, constant_rate
+from streamsocket.codecs.audio import SAMPLE_RATE
+from streamsocket.codecs.video import bit_rate_for, constant_rate
 from streamsocket.sources.beeper import Beeper, is_flash_number
 from streamsocket.sources.picture import PictureDrawer
 

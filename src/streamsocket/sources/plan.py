@@ -13,9 +13,11 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from streamsocket.errors import ParseError, SourceError
-from streamsocket.media import aac, h264
-from streamsocket.media.codec import H264, Aac, Codec, Kind, Opus
+from streamsocket.errors import SourceError
+from streamsocket.media.codec import Codec, Kind, VideoCodec
+from streamsocket.sources.encoding import AS_IT_IS, Encoding
+from streamsocket.sources.passable import NotPassableError, passable_audio, passable_video
+from streamsocket.wording import bitrate, codec_name
 
 # How far into the file a track's first packet is looked for.
 _MAX_PACKETS = 2000
@@ -32,6 +34,8 @@ class TrackPlan:
     stream_index: int
     codec: Codec | None
     """What it is passed on as; None where it is transcoded."""
+    encode_as: str
+    """The name of the codec that it is transcoded to."""
     note: str | None = None
     """What is done to it and why, a sentence."""
     rotation: int = 0
@@ -39,7 +43,7 @@ class TrackPlan:
     untimed: bool = False
     """Its packets have no presentation times, or wrong ones."""
     frame_rate: Fraction | None = None
-    """Pictures a second as the file declares them; None where they vary."""
+    """Pictures a second, as asked for or as the file declares them; None where they vary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Plan:
     tracks: tuple[TrackPlan, ...]
     duration_s: float | None
     """As the file declares it."""
+    encoding: Encoding = AS_IT_IS
+    """What is asked for, of those tracks that are transcoded."""
 
 
 def open_movie(path: str) -> InputContainer:
@@ -74,18 +80,23 @@ def open_movie(path: str) -> InputContainer:
         ) from error
 
 
-def make_plan(path: str) -> Plan:
-    """Look into a file. Raises `SourceError` where nothing in it can be streamed."""
+def make_plan(path: str, encoding: Encoding = AS_IT_IS) -> Plan:
+    """Look into a file. Raises `SourceError` where nothing in it can be streamed.
+
+    Tracks that RTP can carry and that are as the encoding asks for are passed on as they are.
+    """
     with open_movie(path) as movie:
         streams = _choose_streams(movie)
         first = _first_packets(movie, streams)
         tracks = tuple(
-            _plan_track(stream, first[stream.index]) for stream in streams if stream.index in first
+            _plan_track(stream, first[stream.index], encoding)
+            for stream in streams
+            if stream.index in first
         )
         if not tracks:
             raise SourceError(f"'{path}' has neither picture nor sound that can be played.")
         duration = movie.duration
-        return Plan(tracks, None if duration is None else duration / av.time_base)
+        return Plan(tracks, None if duration is None else duration / av.time_base, encoding)
 
 
 def _choose_streams(movie: InputContainer) -> list[VideoStream | AudioStream]:
@@ -120,85 +131,85 @@ def _first_packets(
     return first
 
 
-def _plan_track(stream: VideoStream | AudioStream, packet: Packet[Stream]) -> TrackPlan:
+def _plan_track(
+    stream: VideoStream | AudioStream, packet: Packet[Stream], encoding: Encoding
+) -> TrackPlan:
     if isinstance(stream, VideoStream):
-        return _plan_video(stream, packet)
-    return _plan_audio(stream, packet)
+        return _plan_video(stream, packet, encoding)
+    return _plan_audio(stream, packet, encoding)
 
 
-def _plan_video(stream: VideoStream, packet: Packet[Stream]) -> TrackPlan:
-    name = stream.codec_context.codec.canonical_name
+def _plan_video(stream: VideoStream, packet: Packet[Stream], encoding: Encoding) -> TrackPlan:
     # AVI counts pictures as they are decoded; a raw stream counts nothing.
     untimed = (packet.dts is None and packet.pts is None) or stream.container.format.name == "avi"
     rotation = _rotation(stream, packet)
-    codec = None
-    transcoded = "it is transcoded to H.264"
-    if name != "h264":
-        reason = f"The picture is {name}, which is not passed on: {transcoded}."
-    elif untimed and (packet.dts is None or stream.codec_context.has_b_frames):
-        reason = f"The file does not say when its pictures are shown: {transcoded}."
-    elif rotation:
-        reason = f"The picture is stored turned by {rotation}°: {transcoded}, upright."
-    else:
-        codec = _h264_codec(stream.codec_context.extradata or b"")
-        reason = f"The picture comes without H.264 parameter sets: {transcoded}."
+    frame_rate = _frame_rate(stream)
+    encode_as = encoding.video_codec or "h264"
+    result = _picture_text(encode_as, encoding)
+    codec: Codec | None = None
+    note = None
+    try:
+        codec = passable_video(stream, packet)
+        if untimed and (packet.dts is None or stream.codec_context.has_b_frames):
+            raise NotPassableError("The file does not say when its pictures are shown")
+        if rotation:
+            raise NotPassableError(f"The picture is stored turned by {rotation}°")
+        if not _is_as_wished(stream, codec, frame_rate, encoding):
+            codec, note = None, f"The picture is transcoded to {result}, as asked for."
+    except NotPassableError as error:
+        codec = None
+        note = f"{error}: it is transcoded to {result}{', upright' if rotation else ''}."
     return TrackPlan(
         "video",
         stream.index,
         codec,
-        note=None if codec else reason,
-        rotation=rotation,
-        untimed=untimed,
-        frame_rate=_frame_rate(stream),
+        encode_as,
+        note,
+        rotation,
+        untimed,
+        frame_rate=encoding.fps or frame_rate,
     )
 
 
-def _plan_audio(stream: AudioStream, packet: Packet[Stream]) -> TrackPlan:
-    name = stream.codec_context.codec.canonical_name
-    transcoded = "it is transcoded to AAC"
+def _plan_audio(stream: AudioStream, packet: Packet[Stream], encoding: Encoding) -> TrackPlan:
+    encode_as = encoding.audio_codec or "aac"
+    result = ", ".join([codec_name(encode_as), *_bitrate_text(encoding.audio_bitrate_bps)])
     codec: Codec | None = None
-    reason = f"The sound is {name}, which is not passed on: {transcoded}."
-    if name == "aac":
-        codec = _aac_codec(stream.codec_context.extradata or b"", packet)
-        reason = f"The sound is AAC of a kind that RTP players don't know: {transcoded}."
-    elif name == "opus":
-        channels = stream.codec_context.channels
-        codec = Opus(channels) if channels <= 2 else None
-        reason = f"The sound is Opus with {channels} channels, where RTP has two: {transcoded}."
-    return TrackPlan("audio", stream.index, codec, None if codec else reason)
-
-
-def _h264_codec(extradata: bytes) -> H264 | None:
+    note = None
     try:
-        if extradata[:1] == b"\x01":
-            configuration = h264.parse_avcc(extradata)
-            sps, pps = configuration.sps, configuration.pps
-        else:
-            sets = {h264.nal_type(unit): unit for unit in reversed(h264.split_annexb(extradata))}
-            sps, pps = sets[h264.SPS], sets[h264.PPS]
-        h264.parse_sps(sps)
-    except (ParseError, KeyError):
-        return None
-    return H264(sps, pps)
+        codec = passable_audio(stream, packet)
+        if encoding.audio_codec not in (None, codec.name) or encoding.audio_bitrate_bps:
+            codec, note = None, f"The sound is transcoded to {result}, as asked for."
+    except NotPassableError as error:
+        note = f"{error}: it is transcoded to {result}."
+    return TrackPlan("audio", stream.index, codec, encode_as, note)
 
 
-def _aac_codec(extradata: bytes, packet: Packet[Stream]) -> Aac | None:
-    config = extradata or adts_config(bytes(packet))
-    try:
-        aac.parse_audio_specific_config(config)
-    except ParseError:
-        return None
-    return Aac(config)
+def _is_as_wished(
+    stream: VideoStream, codec: VideoCodec, frame_rate: Fraction | None, encoding: Encoding
+) -> bool:
+    """Whether a picture that can be passed on already is what the encoding asks for."""
+    shown = stream.codec_context.width, stream.codec_context.height
+    is_square = stream.sample_aspect_ratio in (None, 0, 1)
+    return (
+        encoding.video_codec in (None, codec.name)
+        and (encoding.size is None or (is_square and encoding.size == shown))
+        and encoding.fps in (None, frame_rate)
+        and encoding.video_bitrate_bps is None
+    )
 
 
-def adts_config(frame: bytes) -> bytes:
-    """The AudioSpecificConfig that an ADTS header stands for (ISO/IEC 14496-3, 1.A.3.2)."""
-    if len(frame) < 7 or frame[0] != 0xFF or frame[1] & 0xF0 != 0xF0:
-        return b""
-    object_type = (frame[2] >> 6) + 1
-    frequency = frame[2] >> 2 & 15
-    channels = (frame[2] & 1) << 2 | frame[3] >> 6
-    return (object_type << 11 | frequency << 7 | channels << 3).to_bytes(2, "big")
+def _picture_text(codec: str, encoding: Encoding) -> str:
+    parts = [codec_name(codec)]
+    if encoding.size:
+        parts.append("{}x{}".format(*encoding.size))
+    if encoding.fps:
+        parts.append(f"{float(encoding.fps):.5g} pictures a second")
+    return ", ".join([*parts, *_bitrate_text(encoding.video_bitrate_bps)])
+
+
+def _bitrate_text(bits: int | None) -> list[str]:
+    return [bitrate(bits)] if bits else []
 
 
 def _frame_rate(stream: VideoStream) -> Fraction | None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
+from streamsocket.child import describe_exit, end_child, start_child
 from streamsocket.errors import ParseError, StreamSocketError
 from streamsocket.media.codec import Track
 from streamsocket.rtp.batch import Batch
 from streamsocket.sources import link
 from streamsocket.sources.spec import SourceSpec, spec_to_json
-from streamsocket.status import StreamState
+from streamsocket.sources.state import SourceStatus
+
+_WORKER = "streamsocket.sources.worker"
 
 # Small enough for the allocator to have it at hand: a larger buffer would be mapped and unmapped
 # by the kernel at every wakeup.
@@ -30,11 +31,6 @@ _MAX_MESSAGE = 1000
 
 # A source that ran for so long before it crashed is started again as if it were the first time.
 _HEALTHY_AFTER_S = 60.0
-
-_STOP_WAIT_S = 2.0
-_TERMINATE_WAIT_S = 1.0
-_KILL_WAIT_S = 5.0  # only a process stuck in the system itself takes longer
-_EXIT_POLL_S = 0.02
 
 
 class Publication(Protocol):
@@ -51,20 +47,6 @@ class Publication(Protocol):
 
 
 Publish = Callable[[str, Sequence[Track], Callable[[], None] | None], Publication]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """How a source is doing."""
-
-    state: StreamState = "starting"
-    position_s: float | None = None
-    """Where in its file it is."""
-    duration_s: float | None = None
-    loops: int = 0
-    """How many times the file has begun again."""
-    message: str | None = None
-    """Why it failed or what is being done to it, a sentence."""
 
 
 class SourceProcess:
@@ -106,17 +88,12 @@ class SourceProcess:
 
     def start(self) -> None:
         """Start the process. Raises `StreamSocketError` where the system refuses."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         try:
-            self._process = _spawn(self.spec, theirs)
+            self._process, ours = start_child(_WORKER, spec_to_json(self.spec))
         except OSError as error:
-            ours.close()
             raise StreamSocketError(
                 f"The process of '{self.name}' cannot be started: {error}."
             ) from error
-        finally:
-            theirs.close()
         self._socket = ours
         self._decoder = link.Decoder()
         self._started = self._loop.time()
@@ -132,7 +109,7 @@ class SourceProcess:
         if self._socket:
             self._tell(link.STOP)
         if self._process:
-            await self._exit(self._process)
+            await end_child(self._process)
         self._hang_up()
         if self._exit_task:
             await self._exit_task
@@ -210,12 +187,12 @@ class SourceProcess:
             self._exit_task = self._loop.create_task(self._after_exit(self._process))
 
     async def _after_exit(self, process: subprocess.Popen[bytes]) -> None:
-        await self._exit(process)
+        await end_child(process)
         if self._explained:
             return
         if self._loop.time() - self._started > _HEALTHY_AFTER_S:
             self._retry_s = _FIRST_RETRY_S
-        reason = self._crash or _describe_exit(process.returncode)
+        reason = self._crash or describe_exit(process.returncode)
         self._retry_later(f"The source of '{self.name}' crashed ({reason}).")
 
     def _retry_later(self, reason: str) -> None:
@@ -241,56 +218,6 @@ class SourceProcess:
             self._publication.close()
             self._publication = None
 
-    async def _exit(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the process to end, with growing insistence."""
-        if await self._exited(process, _STOP_WAIT_S):
-            return
-        process.terminate()
-        if await self._exited(process, _TERMINATE_WAIT_S):
-            return
-        process.kill()
-        await self._exited(process, _KILL_WAIT_S)
-
-    async def _exited(self, process: subprocess.Popen[bytes], within_s: float) -> bool:
-        deadline = self._loop.time() + within_s
-        while process.poll() is None:
-            if self._loop.time() >= deadline:
-                return False
-            await asyncio.sleep(_EXIT_POLL_S)
-        return True
-
     def _set(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)
         self._on_status(self.status)
-
-
-def _spawn(spec: SourceSpec, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    # -P: what lies about in the current directory must not pass for a module.
-    command = [sys.executable, "-P", "-m", "streamsocket.sources.worker", spec_to_json(spec)]
-    if sys.platform == "win32":
-        # Untried: no file descriptors there, but a socket can be shared with a process by its id.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
-        )
-        assert process.stdin
-        with process.stdin:
-            process.stdin.write(theirs.share(process.pid))
-        return process
-    descriptor = theirs.fileno()
-    return subprocess.Popen(
-        [*command, str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        start_new_session=True,  # the terminal's Ctrl-C is for the server, which ends us in order
-    )
-
-
-def _describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -12,10 +12,11 @@ from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from streamsocket.codecs.coded import Coded
-from streamsocket.errors import SourceError
-from streamsocket.media.codec import Aac, Codec, Opus
+from streamsocket.errors import ParseError, SourceError
+from streamsocket.media.codec import G711, L16, Aac, Codec, Opus
+from streamsocket.sources.encoding import Encoding
 from streamsocket.sources.packing import Packer
-from streamsocket.sources.passthrough import Feed, PassedSound, PassedVideo
+from streamsocket.sources.passthrough import Feed, PassedSamples, PassedSound, PassedVideo
 from streamsocket.sources.plan import Plan, TrackPlan, open_movie
 from streamsocket.sources.schedule import Unit
 from streamsocket.sources.timeline import Timeline
@@ -49,7 +50,7 @@ class MovieReader:
         with open_movie(self._path) as movie:
             streams = self._streams(movie)
             feeds = [
-                _make_feed(track, stream)
+                _make_feed(track, stream, self._plan.encoding)
                 for track, stream in zip(self._plan.tracks, streams, strict=True)
             ]
             self.codecs = [feed.codec for feed in feeds]
@@ -103,7 +104,11 @@ class MovieReader:
         if placed is None:
             return None
         pts, dts = placed
-        batch = self._packers[index].pack(coded, pts)
+        try:
+            batch = self._packers[index].pack(coded, pts)
+        except ParseError as error:
+            self._note_once(f"Something in '{self._path}' is left out: {error}")
+            return None
         if batch is None:
             return None
         duration_s = float(coded.duration)
@@ -118,19 +123,29 @@ class MovieReader:
             self._note(text)
 
 
-def _make_feed(track: TrackPlan, stream: Stream) -> Feed:
+def _make_feed(track: TrackPlan, stream: Stream, encoding: Encoding) -> Feed:
     if track.codec is None:
         # What encodes and scales is loaded for those files only that need it.
         from streamsocket.codecs.transcode import TranscodedSound, TranscodedVideo
 
         if isinstance(stream, VideoStream):
-            return TranscodedVideo(stream, track.rotation)
+            return TranscodedVideo(
+                stream,
+                track.rotation,
+                codec=track.encode_as,
+                size=encoding.size,
+                rate=encoding.fps,
+                bit_rate=encoding.video_bitrate_bps,
+            )
         assert isinstance(stream, AudioStream)
-        return TranscodedSound(stream)
-    if track.kind == "video":
-        return PassedVideo(stream, track.codec)
-    assert isinstance(track.codec, Aac | Opus)
-    return PassedSound(stream, track.codec)
+        return TranscodedSound(stream, codec=track.encode_as, bit_rate=encoding.audio_bitrate_bps)
+    match track.codec:
+        case Aac() | Opus():
+            return PassedSound(stream, track.codec)
+        case G711() | L16():
+            return PassedSamples(stream, track.codec)
+        case _:
+            return PassedVideo(stream, track.codec)
 
 
 def _origin(streams: list[Stream]) -> Fraction:

@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from ipaddress import ip_address
 from pathlib import Path
 
 from streamsocket.errors import ParseError, SourceError
+from streamsocket.names import bad_name_reason, is_stream_name
+from streamsocket.rtsp.url import parse_server_url, without_credentials
+from streamsocket.sources.encoding import (
+    AS_IT_IS,
+    Encoding,
+    encoding_from_json,
+    encoding_to_json,
+    parse_rate,
+    size_reason,
+)
 
-# No part of it is "." or "..", which mean something else in URLs.
-_NAME = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
-_NAME_LENGTH = 200
 _NOT_URL_SAFE = re.compile(r"[^A-Za-z0-9._~-]+")
 _TEST = re.compile(r"test(?::(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,6}(?:\.\d{1,3}|/\d{1,4})?))?)?")
 _TEST_USAGE = "write test, test:1920x1080 or test:1920x1080@60"
 
-# Television's rates are written in decimals but are ratios.
-_NTSC = {
-    "23.976": Fraction(24_000, 1001),
-    "23.98": Fraction(24_000, 1001),
-    "29.97": Fraction(30_000, 1001),
-    "59.94": Fraction(60_000, 1001),
-}
+_TEST_RATES = (5, 240)
+
+# With the @ that some players write before it.
+_UDP = re.compile(r"udp://@?(\[[^]/?#]+]|[^][:/?#@]*):(\d{1,5})/?(?:\?interface=([^&#]+))?", re.I)
+_UDP_USAGE = "write udp://0.0.0.0:5000, or udp://239.1.2.3:5000?interface=ADDRESS for multicast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class FileSpec:
     path: str
     loop: bool = True
     """Begin again at the end, for ever."""
+    encoding: Encoding = AS_IT_IS
 
     @property
     def text(self) -> str:
@@ -51,39 +58,79 @@ class TestSpec:
     height: int = 720
     rate: Fraction = Fraction(30)
     """Pictures a second."""
+    encoding: Encoding = AS_IT_IS
+    """Its size and rate, where it has them, are instead of the pattern's own."""
 
     @property
     def text(self) -> str:
         """The source as a user writes it."""
-        if self == TestSpec():
+        if replace(self, encoding=AS_IT_IS) == TestSpec():
             return "test"
         return f"test:{self.width}x{self.height}@{self.rate}"
 
 
-SourceSpec = FileSpec | TestSpec
+@dataclass(frozen=True, slots=True)
+class RtspSpec:
+    """A stream of another server, or of a camera."""
+
+    url: str
+    on_demand: bool = False
+    """Connected to only while somebody watches."""
+
+    @property
+    def text(self) -> str:
+        """The source as a user writes it, without user and password."""
+        return without_credentials(self.url)
 
 
-def parse_source(text: str, *, loop: bool = True) -> tuple[str, SourceSpec]:
+@dataclass(frozen=True, slots=True)
+class UdpSpec:
+    """An MPEG transport stream that somebody sends to a UDP port of ours, or to a group."""
+
+    host: str
+    """The address to listen at, or the multicast group to join."""
+    port: int
+    interface: str | None = None
+    """Multicast: our address in the network, or the interface's name; None for the default one."""
+
+    @property
+    def text(self) -> str:
+        """The source as a user writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"udp://{host}:{self.port}" + (
+            f"?interface={self.interface}" if self.interface else ""
+        )
+
+
+SourceSpec = FileSpec | TestSpec | RtspSpec | UdpSpec
+
+
+def parse_source(
+    text: str, *, loop: bool = True, encoding: Encoding = AS_IT_IS
+) -> tuple[str, SourceSpec]:
     """Read `SOURCE` or `NAME=SOURCE` into the stream's name and its source.
 
     Without a name, a file gives its stem, made safe for URLs, and the test pattern `test`.
     A file whose own name holds an equals sign is taken as a file. Raises `SourceError`.
     """
     name, equals, source = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or "://" in name or Path(text).exists():
         name, source = "", text
-    elif not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH:
-        raise SourceError(
-            f"'{name}' cannot be a stream's name: use letters, digits and . _ ~ - /, "
-            f"at most {_NAME_LENGTH}."
-        )
+    elif not is_stream_name(name):
+        raise SourceError(bad_name_reason(name))
     spec = _parse_spec(source, loop)
+    if encoding != AS_IT_IS:
+        spec = _encoded(spec, encoding)
     return name or _default_name(spec), spec
 
 
 def _parse_spec(source: str, loop: bool) -> SourceSpec:
     if not source:
         raise SourceError(f"A source is missing: give a file's path, or {_TEST_USAGE}.")
+    if re.match(r"rtsps?://", source, re.IGNORECASE):
+        return _parse_rtsp(source)
+    if re.match(r"udp:", source, re.IGNORECASE):
+        return _parse_udp(source)
     if not Path(source).exists() and re.match(r"test(:|$)", source):
         return _parse_test(source)
     if not Path(source).exists():
@@ -93,31 +140,71 @@ def _parse_spec(source: str, loop: bool) -> SourceSpec:
     return FileSpec(source, loop)
 
 
+def _encoded(spec: SourceSpec, encoding: Encoding) -> SourceSpec:
+    if isinstance(spec, RtspSpec | UdpSpec):
+        raise SourceError(
+            f"'{spec.text}' is passed on as it is: leave out --size, --fps, --codec and bitrates."
+        )
+    if isinstance(spec, TestSpec) and encoding.fps:
+        _check_test_rate(encoding.fps, str(encoding.fps))
+    return replace(spec, encoding=encoding)
+
+
+def _parse_rtsp(source: str) -> RtspSpec:
+    try:
+        parse_server_url(source)
+    except ParseError as error:
+        raise SourceError(f"'{without_credentials(source)}' cannot be played: {error}") from None
+    return RtspSpec(source)
+
+
+def _parse_udp(source: str) -> UdpSpec:
+    match = _UDP.fullmatch(source)
+    if not match or not 0 < int(match[2]) < 1 << 16:
+        raise SourceError(f"'{source}' is nowhere to listen at: {_UDP_USAGE}.")
+    spec = UdpSpec(match[1].strip("[]") or "0.0.0.0", int(match[2]), match[3])
+    if spec.interface and not is_multicast(spec.host):
+        raise SourceError(f"'{spec.host}' is no multicast group: leave out interface=.")
+    return spec
+
+
+def is_multicast(host: str) -> bool:
+    """Whether it is the address of a multicast group."""
+    try:
+        return ip_address(host).is_multicast
+    except ValueError:
+        return False  # a name
+
+
 def _parse_test(source: str) -> TestSpec:
     match = _TEST.fullmatch(source)
     if not match:
         raise SourceError(f"'{source}' is no test pattern: {_TEST_USAGE}.")
     width, height = int(match[1] or 1280), int(match[2] or 720)
-    if width % 2 or height % 2 or not (160 <= width <= 7680 and 90 <= height <= 4320):
-        raise SourceError(
-            f"The test pattern cannot be {width}x{height}: width and height must be even, "
-            "from 160x90 to 7680x4320."
-        )
+    if reason := size_reason(width, height):
+        raise SourceError(f"The test pattern cannot be {width}x{height}: {reason}.")
     rate_text = match[3] or "30"
-    try:
-        rate = _NTSC.get(rate_text) or Fraction(rate_text)
-    except ZeroDivisionError:
-        rate = Fraction(0)
-    if not 5 <= rate <= 240:
+    return TestSpec(width, height, _check_test_rate(parse_rate(rate_text), rate_text))
+
+
+def _check_test_rate(rate: Fraction | None, text: str) -> Fraction:
+    low, high = _TEST_RATES
+    if rate is None or not low <= rate <= high:
         raise SourceError(
-            f"The test pattern cannot have {rate_text} pictures a second: choose 5 to 240."
+            f"The test pattern cannot have {text} pictures a second: choose {low} to {high}."
         )
-    return TestSpec(width, height, rate)
+    return rate
 
 
 def _default_name(spec: SourceSpec) -> str:
     if isinstance(spec, TestSpec):
         return "test"
+    if isinstance(spec, UdpSpec):
+        return f"udp-{spec.port}"
+    if isinstance(spec, RtspSpec):
+        server = parse_server_url(spec.url)
+        text = server.path.rpartition("/")[2] or server.host
+        return _NOT_URL_SAFE.sub("-", text).strip("-.") or "camera"
     stem = unicodedata.normalize("NFKD", Path(spec.path).stem)
     return _NOT_URL_SAFE.sub("-", stem.encode("ascii", "ignore").decode()).strip("-.") or "movie"
 
@@ -125,9 +212,14 @@ def _default_name(spec: SourceSpec) -> str:
 def spec_to_json(spec: SourceSpec) -> str:
     """The spec as JSON text, for a source's process."""
     if isinstance(spec, FileSpec):
-        return json.dumps({"kind": "file", "path": spec.path, "loop": spec.loop})
-    size = {"width": spec.width, "height": spec.height}
-    return json.dumps({"kind": "test", **size, "rate": str(spec.rate)})
+        fields = {"kind": "file", "path": spec.path, "loop": spec.loop}
+        return json.dumps({**fields, "encoding": encoding_to_json(spec.encoding)})
+    if isinstance(spec, RtspSpec):
+        raise TypeError("a stream of another server is played without a process of its own")
+    if isinstance(spec, UdpSpec):
+        return json.dumps({"kind": "udp", **asdict(spec)})
+    size = {"width": spec.width, "height": spec.height, "rate": str(spec.rate)}
+    return json.dumps({"kind": "test", **size, "encoding": encoding_to_json(spec.encoding)})
 
 
 def spec_from_json(text: str) -> SourceSpec:
@@ -135,7 +227,13 @@ def spec_from_json(text: str) -> SourceSpec:
     try:
         fields = json.loads(text)
         if fields["kind"] == "file":
-            return FileSpec(str(fields["path"]), bool(fields["loop"]))
-        return TestSpec(int(fields["width"]), int(fields["height"]), Fraction(fields["rate"]))
+            encoding = encoding_from_json(fields["encoding"])
+            return FileSpec(str(fields["path"]), bool(fields["loop"]), encoding)
+        if fields["kind"] == "udp":
+            interface = fields["interface"]
+            return UdpSpec(str(fields["host"]), int(fields["port"]), interface and str(interface))
+        size = int(fields["width"]), int(fields["height"])
+        encoding = encoding_from_json(fields["encoding"])
+        return TestSpec(*size, Fraction(fields["rate"]), encoding)
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise ParseError(f"This is no source's specification: {text[:100]!r}.") from error

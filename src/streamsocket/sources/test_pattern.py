@@ -11,7 +11,7 @@ from math import ceil
 from av.video.frame import VideoFrame
 
 from streamsocket.codecs.coded import Coded
-from streamsocket.codecs.encode import SAMPLE_RATE, AudioEncoder, VideoEncoder
+from streamsocket.codecs.encode import encodable_size, make_audio_encoder, make_video_encoder
 from streamsocket.media.codec import Track
 from streamsocket.sources.beeper import Beeper, flash_number, is_flash_number
 from streamsocket.sources.link import Note, TrackBatch, Tracks
@@ -40,21 +40,22 @@ _MANY_SKIPPED = 10
 
 def run_test_pattern(spec: TestSpec, outlet: Outlet) -> None:
     """Stream the test pattern for ever, that is until `StoppedError`."""
-    pictures, sound = _Pictures(spec), _Sound(spec.rate)
-    tracks = Track(pictures.codec, spec.rate), Track(sound.codec)
+    rate = spec.encoding.fps or spec.rate
+    pictures, sound = _Pictures(spec, rate), _Sound(spec, rate)
+    tracks = Track(pictures.codec, rate), Track(sound.codec)
     outlet.event(Tracks(tracks, makes_keyframes=True))
     # The source's time begins before now, so that flashes come at the wall clock's full seconds.
-    begun_s = (time.time() + float(flash_number(0, spec.rate) / spec.rate)) % 1
+    begun_s = (time.time() + float(flash_number(0, rate) / rate)) % 1
     pacer = Pacer(outlet, float(START_S), delay_s=0.0, at=time.monotonic() - begun_s)
-    first = ceil(begun_s * spec.rate)
-    sound.begin(first / spec.rate)
-    steps = ceil(1 / spec.rate / _LONGEST_STEP_S)
-    step_s = 1 / spec.rate / steps
+    first = ceil(begun_s * rate)
+    sound.begin(first / rate)
+    steps = ceil(1 / rate / _LONGEST_STEP_S)
+    step_s = 1 / rate / steps
     skipped = 0.0
     noted = False
     for number in count(first):
         for step in range(steps):
-            pts = START_S + number / spec.rate + step * step_s
+            pts = START_S + number / rate + step * step_s
             pacer.wait(float(pts))
             batches = sound.until(pts, pts + step_s / 2)
             if step == 0 and pacer.late_s(float(pts)) < _MAX_LATE_S:
@@ -73,10 +74,15 @@ def run_test_pattern(spec: TestSpec, outlet: Outlet) -> None:
 class _Pictures:
     """Draws and encodes."""
 
-    def __init__(self, spec: TestSpec) -> None:
-        self._rate = spec.rate
-        self._drawer = PictureDrawer(spec.width, spec.height, time.localtime().tm_gmtoff)
-        self._encoder = VideoEncoder(spec.width, spec.height, spec.rate, preset="superfast")
+    def __init__(self, spec: TestSpec, rate: Fraction) -> None:
+        encoding = spec.encoding
+        codec = encoding.video_codec or "h264"
+        size = encodable_size(codec, *(encoding.size or (spec.width, spec.height)))
+        self._rate = rate
+        self._drawer = PictureDrawer(*size, time.localtime().tm_gmtoff)
+        self._encoder = make_video_encoder(
+            codec, *size, rate, bit_rate=encoding.video_bitrate_bps, in_a_hurry=True
+        )
         self._packer = Packer(self._encoder.codec)
         self._keyframe_pts = START_S
         self._keyframe_due = False
@@ -104,21 +110,23 @@ class _Pictures:
 class _Sound:
     """Encodes the beeps a little ahead of their time."""
 
-    def __init__(self, rate: Fraction) -> None:
-        self._beeper = Beeper(rate)
-        self._encoder = AudioEncoder()
+    def __init__(self, spec: TestSpec, rate: Fraction) -> None:
+        codec, bit_rate = spec.encoding.audio_codec or "aac", spec.encoding.audio_bitrate_bps
+        self._encoder = make_audio_encoder(codec, 2, bit_rate=bit_rate)
+        self._sample_rate = self._encoder.sample_rate
+        self._beeper = Beeper(rate, self._encoder.layout, self._sample_rate)
         self._packer = Packer(self._encoder.codec)
         self._ready: deque[Coded] = deque()
         self.codec = self._encoder.codec
 
     def begin(self, time_s: Fraction) -> None:
         """Leave out what would have been before that time."""
-        self._beeper.next_sample = round(time_s * SAMPLE_RATE)
+        self._beeper.next_sample = round(time_s * self._sample_rate)
 
     def until(self, now: Fraction, due: Fraction) -> list[TrackBatch]:
         """What has begun by `now` and ends by `due`, times of the source's time line."""
-        while self._beeper.next_sample < (now - START_S + _SOUND_AHEAD_S) * SAMPLE_RATE:
-            self._ready += self._encoder.encode(self._beeper.next_frame())
+        while self._beeper.next_sample < (now - START_S + _SOUND_AHEAD_S) * self._sample_rate:
+            self._ready += self._encoder.encode(self._beeper.next_frame(self._encoder.frame_size))
         taken = []
         while self._ready:
             first = self._ready[0]

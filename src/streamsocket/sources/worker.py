@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 import traceback
 
+from streamsocket.child import inherited_socket
 from streamsocket.errors import StreamSocketError
 from streamsocket.sources import link
 from streamsocket.sources.outlet import Outlet, StoppedError
-from streamsocket.sources.spec import FileSpec, SourceSpec, spec_from_json
+from streamsocket.sources.spec import FileSpec, SourceSpec, TestSpec, UdpSpec, spec_from_json
 
 
 def main(arguments: list[str]) -> None:
     """Run the source until it ends, fails or is told to stop."""
     spec = spec_from_json(arguments[0])
-    outlet = Outlet(_inherited_socket(arguments[1:]))
+    outlet = Outlet(inherited_socket(arguments[1:]))
     with contextlib.suppress(StoppedError, KeyboardInterrupt):
         try:
             _run(spec, outlet)
@@ -38,18 +38,16 @@ def _run(spec: SourceSpec, outlet: Outlet) -> None:
         from streamsocket.sources.file import run_file
 
         run_file(spec, outlet)
-    else:
+    elif isinstance(spec, UdpSpec):
+        from streamsocket.sources.transport_stream import run_transport_stream
+
+        run_transport_stream(spec, outlet)
+    elif isinstance(spec, TestSpec):
         from streamsocket.sources.test_pattern import run_test_pattern
 
         run_test_pattern(spec, outlet)
-
-
-def _inherited_socket(arguments: list[str]) -> socket.socket:
-    if arguments:
-        return socket.socket(fileno=int(arguments[0]))
-    if sys.platform == "win32":
-        return socket.fromshare(sys.stdin.buffer.read())
-    raise SystemExit("usage: python -m streamsocket.sources.worker SPEC SOCKET")
+    else:
+        raise TypeError(f"{spec.text} needs no process of its own")
 
 
 def _where_and_what(error: Exception) -> str:

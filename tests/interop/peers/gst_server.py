@@ -1,6 +1,6 @@
 """An RTSP server that is not ours: gst-rtsp-server with a test picture and a test tone.
 
-    /usr/bin/python3 gst_server.py [--port 0] [--video h264] [--audio aac|opus|none]
+    /usr/bin/python3 gst_server.py [--port 0] [--video h264|h265|mpeg4] [--audio aac|opus|none]
                                    [--protocols any|udp|tcp]
 
 Prints `rtsp://127.0.0.1:PORT/test` when it listens, and ends when its standard input does.
@@ -22,8 +22,12 @@ VIDEO = {
     "! video/x-raw,width=320,height=240,framerate=25/1 "
     "! x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=25 "
     "! rtph264pay name=pay0 pt=96 config-interval=-1",
-    "h265": "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 "
-    "! x265enc tune=zerolatency speed-preset=ultrafast ! rtph265pay name=pay0 pt=96",
+    "h265": "videotestsrc is-live=true pattern=ball "
+    "! video/x-raw,width=320,height=240,framerate=25/1,format=I420 "
+    "! x265enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=25 "
+    "! rtph265pay name=pay0 pt=96 config-interval=-1",
+    "mpeg4": "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 "
+    "! avenc_mpeg4 ! rtpmp4vpay name=pay0 pt=96",
 }
 TONE = "audiotestsrc is-live=true wave=sine volume=0.3 ! audio/x-raw,rate=48000,channels=2 ! "
 AUDIO = {

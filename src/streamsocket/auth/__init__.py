@@ -1,0 +1,1 @@
+"""Who may publish and who may watch: users, their passwords, and what they are allowed."""

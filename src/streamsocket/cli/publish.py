@@ -1,0 +1,157 @@
+"""`streamsocket publish`: a movie, a test pattern or a camera, live on another server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from streamsocket import wording
+
+if TYPE_CHECKING:
+    from streamsocket.forward.publishing import Publishing, PublishingStatus
+    from streamsocket.rtsp.push import PushTransport
+    from streamsocket.sources.spec import SourceSpec
+
+_LINES_EVERY_S = 10.0
+_REFRESH_S = 0.5
+
+
+def publish(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="What to publish: movie.mp4, test, test:1920x1080@60, rtsp://camera/…",
+        ),
+    ],
+    url: Annotated[
+        str,
+        typer.Argument(metavar="URL", help="Where: rtsp://HOST/NAME or rtmp://HOST/NAME."),
+    ],
+    size: Annotated[str | None, typer.Option(help="Size of the picture, such as 1280x720.")] = None,
+    fps: Annotated[str | None, typer.Option(help="Pictures a second.")] = None,
+    video_bitrate: Annotated[
+        str | None, typer.Option(help="Bits a second for the picture, such as 2.5M.")
+    ] = None,
+    audio_bitrate: Annotated[
+        str | None, typer.Option(help="Bits a second for the sound, such as 128k.")
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, h265, vp8, mjpeg; aac, opus, pcmu, pcma, l16; or h265+opus."),
+    ] = None,
+    transport: Annotated[
+        Literal["auto", "mixed", "udp", "tcp"],
+        typer.Option(help="RTSP: auto sends the picture over UDP, the sound over TCP."),
+    ] = "auto",
+    loop: Annotated[
+        bool, typer.Option("--loop/--once", help="Begin a file again at its end, or end.")
+    ] = True,
+) -> None:
+    """Publish a source on a server, this one's or another's, until Ctrl-C."""
+    from dataclasses import replace
+
+    from streamsocket.errors import SourceError
+    from streamsocket.sources.encoding import parse_encoding
+    from streamsocket.sources.spec import FileSpec, TestSpec, parse_source
+
+    encoding = parse_encoding(
+        size=size,
+        fps=fps,
+        video_bitrate=video_bitrate,
+        audio_bitrate=audio_bitrate,
+        codec=codec,
+    )
+    _, spec = parse_source(source, loop=loop)
+    if encoding != parse_encoding() and isinstance(spec, FileSpec | TestSpec):
+        spec = replace(spec, encoding=encoding)
+    elif encoding != parse_encoding():
+        raise SourceError(
+            f"What comes from {spec.text} is passed on as it is: "
+            "leave out --size, --fps, --codec and the bitrates."
+        )
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(_publish(spec, url, transport))
+
+
+async def _publish(spec: SourceSpec, url: str, transport: PushTransport) -> None:
+    from streamsocket.forward.publishing import Publishing
+
+    publishing = Publishing(spec, url, transport=transport)
+    display = _Display(publishing, spec.text)
+    running = asyncio.ensure_future(publishing.run())
+    loop = asyncio.get_running_loop()
+    before = {
+        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(running.cancel))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        while not running.done():
+            await asyncio.wait((running,), timeout=_REFRESH_S)
+            display.update(publishing.status())
+        display.finish()
+        if not running.cancelled():
+            running.result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Display:
+    """What has changed, and how it goes: a living line on a terminal, else one now and then."""
+
+    def __init__(self, publishing: Publishing, source: str) -> None:
+        self._route = f"{source} → {publishing.target}"
+        self._terminal = sys.stdout.isatty()
+        self._told = ""
+        self._next = 0.0
+        self._began = time.monotonic()
+
+    def update(self, status: PublishingStatus) -> None:
+        """Show it, if it is time to."""
+        news = self._news(status)
+        if news != self._told:
+            self._told = news
+            self._line(f"{self._route}: {news}")
+            self._next = time.monotonic() + _LINES_EVERY_S
+        elif status.server.state == "live" and self._terminal:
+            sys.stdout.write(f"\r\033[K{self._figures(status)}")
+            sys.stdout.flush()
+        elif status.server.state == "live" and time.monotonic() >= self._next:
+            self._next += _LINES_EVERY_S
+            self._line(self._figures(status))
+
+    def finish(self) -> None:
+        """Leave the living line."""
+        if self._terminal:
+            sys.stdout.write("\r\033[K")
+        self._line("Stopped.")
+
+    def _news(self, status: PublishingStatus) -> str:
+        source, server = status.source, status.server
+        if server.state == "live":
+            tracks = ", ".join(
+                f"{wording.codec_name(track.codec)} {track.description}".rstrip()
+                for track in status.tracks
+            )
+            return f"live, {tracks}" + (f". {source.message}" if source.message else "")
+        return server.message or source.message or server.state
+
+    def _figures(self, status: PublishingStatus) -> str:
+        rate = next((track.frame_rate for track in status.tracks if track.kind == "video"), None)
+        facts = [
+            wording.clock(time.monotonic() - self._began),
+            "" if rate is None else f"{rate:.2f} fps",
+            wording.bitrate(sum(track.bitrate_bps for track in status.tracks)),
+        ]
+        return ", ".join(fact for fact in facts if fact)
+
+    def _line(self, text: str) -> None:
+        clear = "\r\033[K" if self._terminal else ""
+        sys.stdout.write(f"{clear}{text}\n")
+        sys.stdout.flush()

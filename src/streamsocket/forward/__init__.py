@@ -1,0 +1,1 @@
+"""Streams that are pushed on to other servers."""

@@ -1,0 +1,126 @@
+"""One stream that is pushed on to another server, for as long as there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from streamsocket.backoff import Backoff
+from streamsocket.errors import StreamSocketError
+from streamsocket.forward.rtmp import push_rtmp
+from streamsocket.hub.hub import Hub
+from streamsocket.hub.stream import Stream
+from streamsocket.rtsp.push import PushTransport, push_rtsp
+from streamsocket.rtsp.url import without_credentials
+
+ForwardState = Literal["waiting", "connecting", "live", "retrying", "ended"]
+
+_HEALTHY_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStatus:
+    """How it is going."""
+
+    state: ForwardState = "waiting"
+    """`waiting` is for the stream, `retrying` for the other server."""
+    message: str | None = None
+    """What went wrong, a sentence."""
+    failures: int = 0
+    """How often the other server could not be reached, or was lost."""
+
+
+class Forward:
+    """Pushes one stream of the hub to a URL: again and again, whatever goes wrong.
+
+    Belongs to the hub's event loop.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        url: str,
+        *,
+        transport: PushTransport = "auto",
+        on_status: Callable[[ForwardStatus], None] = lambda status: None,
+    ) -> None:
+        """`url` is `rtsp://…` or `rtmp://…`, with user and password where they are needed."""
+        self.name = name
+        self.url = url
+        self.status = ForwardStatus()
+        self._hub = hub
+        self._loop = loop
+        self._transport: PushTransport = transport
+        self._on_status = on_status
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        hub.subscribe(self._stream_changed)
+
+    @property
+    def target(self) -> str:
+        """Where it goes, without user and password."""
+        return without_credentials(self.url)
+
+    def start(self) -> None:
+        """Begin, as soon as the stream is there."""
+        self._task = self._loop.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Leave the other server, in a second at most."""
+        self._hub.unsubscribe(self._stream_changed)
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._set(state="ended")
+
+    def _stream_changed(self, stream: Stream) -> None:
+        if stream.name == self.name:
+            self._changed.set()
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            stream = await self._live_stream()
+            self._set(state="connecting")
+            began = self._loop.time()
+            try:
+                await self._push(stream)
+            except StreamSocketError as error:
+                message = str(error)
+            except Exception as error:  # whatever a stranger answers must not end the trying
+                message = f"{self.target} cannot be pushed to ({error!r})."
+            else:
+                backoff.reset()
+                continue
+            if self._loop.time() - began > _HEALTHY_AFTER_S:
+                backoff.reset()
+            pause_s = backoff.next_s()
+            failures = self.status.failures + 1
+            self._set(state="retrying", message=message, failures=failures)
+            await asyncio.sleep(pause_s)
+
+    async def _live_stream(self) -> Stream:
+        while True:
+            self._changed.clear()
+            stream = self._hub.find(self.name)
+            if stream and stream.publication:
+                return stream
+            self._set(state="waiting", message=None)
+            await self._changed.wait()
+
+    async def _push(self, stream: Stream) -> None:
+        def live() -> None:
+            self._set(state="live", message=None)
+
+        if self.url.lower().startswith("rtmp://"):
+            await push_rtmp(stream, self.url, on_live=live)
+        else:
+            await push_rtsp(stream, self.url, transport=self._transport, on_live=live)
+
+    def _set(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        self._on_status(self.status)
