@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
-import multiprocessing
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Self
 
-from bench.rtsp import BenchError, Transport
+from bench.aside import Aside
+from bench.rtsp import Transport
 from bench.viewers import Gathering, Totals, ViewerReport
-
-ANSWER_TIMEOUT_S = 180.0
 
 
 def _gather(control: Connection, rest_s: float) -> None:
@@ -30,30 +27,14 @@ class Crowd:
     """
 
     def __init__(self, rest_s: float = 0.0) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_gather, args=(theirs, rest_s), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._aside = Aside("viewers'", _gather, rest_s)
 
     def __enter__(self) -> Self:
+        self._aside.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self._pipe.send(("stop", ()))
-        except OSError:
-            pass
-        self._process.join(10)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(10)
-        self._pipe.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._aside.__exit__(*raised)
 
     def join(
         self,
@@ -69,31 +50,19 @@ class Crowd:
         `keep` is how many bytes of each packet are kept, with the kernel's time of arrival (over
         UDP), during the first `keep_s` seconds.
         """
-        joined: list[int] = self._call("join", url, transport, count, keep, keep_s)
+        joined: list[int] = self._aside.call("join", url, transport, count, keep, keep_s)
         return joined
 
     def leave(self, viewers: list[int], *, teardown: bool = True) -> None:
         """Let viewers go, with a TEARDOWN or without a word."""
-        self._call("leave", viewers, teardown)
+        self._aside.call("leave", viewers, teardown)
 
     def reports(self, viewers: list[int]) -> list[ViewerReport]:
         """What these viewers saw so far."""
-        reports: list[ViewerReport] = self._call("reports", viewers)
+        reports: list[ViewerReport] = self._aside.call("reports", viewers)
         return reports
 
     def totals(self) -> Totals:
         """What all viewers who are there saw so far."""
-        totals: Totals = self._call("totals")
+        totals: Totals = self._aside.call("totals")
         return totals
-
-    def _call(self, name: str, *arguments: object) -> Any:
-        self._pipe.send((name, arguments))
-        if not self._pipe.poll(ANSWER_TIMEOUT_S):
-            raise BenchError(f"the viewers' process did not answer in {ANSWER_TIMEOUT_S:.0f} s")
-        try:
-            status, value = self._pipe.recv()
-        except EOFError:
-            raise BenchError("the viewers' process ended; its last words are above") from None
-        if status == "failed":
-            raise BenchError(value)
-        return value

@@ -154,6 +154,16 @@ def floor(viewers: int) -> Iterator[Server]:
 
 
 @contextmanager
+def receiving_floor(publishers: int) -> Iterator[Server]:
+    """The bare receive loop for this many publishers."""
+    (port,) = free_ports(1)
+    command = [sys.executable, str(PEERS / "receiving_floor.py"), str(port), str(publishers)]
+    with running(command) as peer:
+        _wait_for_port(peer, port)
+        yield Server(peer.pid, f"rtsp://127.0.0.1:{port}/")
+
+
+@contextmanager
 def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended in the end: asked first, killed if it doesn't listen."""
     with tempfile.TemporaryFile() as log:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -97,9 +97,15 @@ class Session:
             f"User-Agent: streamsocket-bench\r\n{headers}\r\n"
         ).encode()
 
-    def ask(self, method: str, url: str | None = None, headers: str = "") -> Answer:
+    def announce(self, sdp: str, medias: list[Media]) -> None:
+        """ANNOUNCE of these medias, whose `control` is appended to the session's URL."""
+        self.medias = [replace(media, control=resolve(self.url, media.control)) for media in medias]
+        headers = f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n"
+        self.ask("ANNOUNCE", headers=headers, body=sdp)
+
+    def ask(self, method: str, url: str | None = None, headers: str = "", body: str = "") -> Answer:
         """Send a request and wait for its answer; raises BenchError unless it is 200."""
-        self.connection.sendall(self.request(method, url, headers))
+        self.connection.sendall(self.request(method, url, headers) + body.encode())
         answer = self._answer()
         if answer.status != 200:
             raise BenchError(f"{method} {url or self._base} was answered {answer.status}")
@@ -114,7 +120,7 @@ class Session:
             media.control = resolve(base, media.control)
         self._base = base if control == "*" else resolve(base, control)
 
-    def setup(self, *, timestamps: bool = False) -> None:
+    def setup(self, *, timestamps: bool = False, mode: str = "") -> None:
         """SETUP of every track; `timestamps` asks the kernel for each datagram's arrival."""
         for index, media in enumerate(self.medias):
             if self.transport == "tcp":
@@ -123,6 +129,7 @@ class Session:
                 rtp, rtcp = port_pair(self.connection.getsockname()[0])
                 port = rtp.getsockname()[1]
                 wanted = f"RTP/AVP;unicast;client_port={port}-{port + 1}"
+            wanted += f";mode={mode}" if mode else ""
             answer = self.ask("SETUP", media.control, f"Transport: {wanted}\r\n")
             self._id = answer.headers["session"].partition(";")[0]
             if self.transport == "udp":

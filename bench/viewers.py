@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.aside import obey
 from bench.rtsp import FRAME, SO_TIMESTAMPNS, BenchError, Media, Session, Transport
 
 KEEP_ALIVE_S = 20.0
@@ -166,17 +167,8 @@ class Gathering:
         next_round = time.monotonic()
         while True:
             time.sleep(self._rest_s)
-            if self._turn(0.2):
-                try:
-                    name, arguments = self._control.recv()
-                except EOFError:
-                    return
-                if name == "stop":
-                    return
-                try:
-                    self._control.send(("done", getattr(self, name)(*arguments)))
-                except (BenchError, OSError, KeyError, ValueError) as error:
-                    self._control.send(("failed", f"{type(error).__name__}: {error}"))
+            if self._turn(0.2) and not obey(self._control, self):
+                return
             now = time.monotonic()
             if now >= next_round:
                 next_round = now + 0.2

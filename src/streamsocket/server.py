@@ -6,11 +6,13 @@ import asyncio
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from streamsocket.auth.access import Access
@@ -22,6 +24,7 @@ from streamsocket.hub.limits import Limits
 from streamsocket.record.recorder import Recorder
 from streamsocket.record.rules import Rule
 from streamsocket.rtmp.server import RtmpOptions, RtmpServer
+from streamsocket.rtsp.multicast import MulticastOptions
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 from streamsocket.server_status import stream_statuses
 from streamsocket.settings import Settings
@@ -30,7 +33,7 @@ from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
 from streamsocket.sources.spec import RtspSpec, parse_source
 from streamsocket.sources.state import SourceStatus
-from streamsocket.status import ServerStatus
+from streamsocket.status import Ports, ServerStatus
 from streamsocket.tls import server_context
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
@@ -125,14 +128,10 @@ class Server:
         return self._rtsp.port
 
     @property
-    def rtsps_port(self) -> int | None:
-        """The port that RTSP over TLS listens on, if any."""
-        return self._rtsp.tls_port
-
-    @property
-    def rtmp_port(self) -> int | None:
-        """The port that RTMP listens on, if any."""
-        return self._rtmp.port if self._rtmp else None
+    def ports(self) -> Ports:
+        """Where it listens."""
+        rtmp = self._rtmp.port if self._rtmp else None
+        return Ports(self.rtsp_port, self.http_port, self._rtsp.tls_port, rtmp)
 
     @property
     def http_port(self) -> int:
@@ -261,10 +260,12 @@ class Server:
             version=__version__,
             started=self._started,
             streams=stream_statuses(self._hub, self._sources.values()),
-            connections=self._rtsp.connections,
+            connections=self._rtsp.connections + (self._rtmp.connections if self._rtmp else 0),
             sessions=self._rtsp.sessions,
-            refused=dict(self._rtsp.refused),
+            refused=dict(self._rtsp.refused + (self._rtmp.refused if self._rtmp else Counter())),
             loop_lag_s=self._hub.loop_lag_s,
+            recordings=tuple(self._recorder.status()) if self._recorder else (),
+            forwards=tuple(self._forwards.status()) if self._forwards else (),
         )
         self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_status)
 
@@ -278,9 +279,31 @@ def _rtsp_options(settings: Settings) -> RtspOptions:
         publisher_timeout_s=settings.publish.timeout_s,
         replace_publishers=settings.publish.replace,
         tls_port=settings.rtsps.port,
+        multicast=_multicast_options(settings),
         max_connections=settings.rtsp.max_connections,
         max_connections_per_address=settings.rtsp.max_connections_per_address,
     )
+
+
+def _multicast_options(settings: Settings) -> MulticastOptions | None:
+    multicast = settings.multicast
+    if multicast.network is None:
+        return None
+    return MulticastOptions(
+        IPv4Network(multicast.network),
+        multicast.port,
+        multicast.ttl,
+        multicast.interface or _one_ipv4_address(settings.host),
+    )
+
+
+def _one_ipv4_address(host: str) -> str | None:
+    """The host if it is the address of one interface; not a name, a wildcard or IPv6's."""
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        return None
+    return None if address.is_unspecified else host
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

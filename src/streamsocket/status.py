@@ -7,8 +7,20 @@ from typing import Literal
 
 from streamsocket.media.codec import Kind
 
+ForwardState = Literal["waiting", "connecting", "live", "retrying", "ended"]
+
 StreamState = Literal["starting", "waiting", "live", "ended", "failed"]
 """`waiting`: for somebody to watch, for a publisher, for a camera that is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a server listens; None for what it doesn't speak."""
+
+    rtsp: int
+    http: int
+    rtsps: int | None = None
+    rtmp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,37 @@ class StreamStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """One recording in progress."""
+
+    stream: str
+    path: str | None
+    """The file that is being written; None while there is none."""
+    seconds: float
+    """How much is in that file."""
+    bytes: int
+    skipped_packets: int
+    """What the disk was too slow for, since the stream began."""
+    message: str | None
+    """What is wrong, a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStatus:
+    """One stream that is pushed on to another server."""
+
+    stream: str
+    url: str
+    """Where to, without user and password."""
+    state: ForwardState = "waiting"
+    """`waiting` is for the stream, `retrying` for the other server."""
+    message: str | None = None
+    """What went wrong, a sentence."""
+    failures: int = 0
+    """How often the other server could not be reached, or was lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStatus:
     """The whole server at one moment."""
 
@@ -80,3 +123,5 @@ class ServerStatus:
     """What was refused since the start, by reason: `"malformed"`, `"foreign_destination"`, …"""
     loop_lag_s: float
     """By how much the media thread was late at its last few ticks, the worst of them."""
+    recordings: tuple[RecordingStatus, ...] = ()
+    forwards: tuple[ForwardStatus, ...] = ()

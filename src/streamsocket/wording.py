@@ -24,6 +24,12 @@ def rtsp_url(host: str, port: int, name: str) -> str:
     return f"rtsp://{bracketed(host)}:{port}/{quote(name)}"
 
 
+def rtmp_url(host: str, port: int, name: str) -> str:
+    """`rtmp://192.168.1.20/live/lobby`; the port only where it is not RTMP's own."""
+    where = bracketed(host) if port == 1935 else f"{bracketed(host)}:{port}"
+    return f"rtmp://{where}/{quote(name)}"
+
+
 def http_url(host: str, port: int) -> str:
     """`http://192.168.1.20:8080/`."""
     return f"http://{bracketed(host)}:{port}/"

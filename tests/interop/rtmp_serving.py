@@ -14,7 +14,8 @@ from av.video.frame import VideoFrame
 
 from streamsocket.client.decode import Decoder
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import Track
+from streamsocket.media.codec import Kind, Track
+from streamsocket.rtmp.publisher import Access
 from streamsocket.rtmp.server import RtmpOptions, RtmpServer
 from streamsocket.rtp.batch import Batch
 from streamsocket.rtp.payload import depacketizer
@@ -55,7 +56,7 @@ class Received:
                 units += depacketize.push(packet[12:], batch.timestamp, marker, False)
         return units + depacketize.flush()
 
-    def frames(self, kind: str) -> list[VideoFrame | AudioFrame]:
+    def frames(self, kind: Kind) -> list[VideoFrame | AudioFrame]:
         """The track's frames, decoded without a single error."""
         index = [track.kind for track in self.tracks].index(kind)
         decoder = Decoder(self.tracks[index].codec)
@@ -64,7 +65,7 @@ class Received:
         assert not decoder.errors
         return frames
 
-    def seconds(self, kind: str) -> list[float]:
+    def seconds(self, kind: Kind) -> list[float]:
         """Each batch's time on the tracks' common timeline."""
         for track, batches in zip(self.tracks, self.batches, strict=True):
             if track.kind == kind:
@@ -111,14 +112,15 @@ class Received:
 class RtmpUnderTest:
     """A server that publishes to nowhere, on a loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access | None = None) -> None:
         self.received: list[Received] = []
+        self._access = access
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> RtmpUnderTest:
         self._thread.start()
-        self.server = RtmpServer(self._loop, RtmpOptions(port=0), self._publish)
+        self.server = RtmpServer(self._loop, RtmpOptions(port=0), self._publish, self._access)
         self._call(self.server.open)
         return self
 

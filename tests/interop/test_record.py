@@ -211,7 +211,7 @@ def test_no_more_room_is_told_and_what_was_written_can_be_played(
     )
     assert done.returncode == 1
     assert done.stderr.startswith(
-        f"streamsocket: '{path}' could not be written to its end: File too large. The first 0:0"
+        f"streamsocket: '{path}' could not be written to its end: File too large. The first 0:"
     )
     assert done.stderr.count("\n") == 1
     assert path.stat().st_size <= 300_000

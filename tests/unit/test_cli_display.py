@@ -11,7 +11,7 @@ from streamsocket import wording
 from streamsocket.cli.display import PlainDisplay, open_display, plain_announcement, qr_code
 from streamsocket.cli.table import TableDisplay, table_lines
 from streamsocket.settings import Settings, StreamSettings
-from streamsocket.status import ServerStatus
+from streamsocket.status import Ports, ServerStatus
 
 
 def table(status: ServerStatus, width: int = 80, height: int = 30) -> list[str]:
@@ -78,9 +78,14 @@ def test_the_live_table_is_drawn_on_a_terminal() -> None:
 
 
 def test_plain_lines_tell_every_address() -> None:
-    assert plain_announcement(["192.0.2.7", "2001:db8::7"], 554, 80, ["a b"])[1:] == [
+    hosts, ports = ["192.0.2.7", "2001:db8::7"], Ports(554, 80, rtmp=1935)
+    assert plain_announcement(hosts, ports, ["a b"])[1:] == [
         "page: http://192.0.2.7:80/",
         "page: http://[2001:db8::7]:80/",
+        "publish: rtsp://192.0.2.7:554/NAME",
+        "publish: rtmp://192.0.2.7/NAME",
+        "publish: rtsp://[2001:db8::7]:554/NAME",
+        "publish: rtmp://[2001:db8::7]/NAME",
         "a b: rtsp://192.0.2.7:554/a%20b",
         "a b: rtsp://[2001:db8::7]:554/a%20b",
     ]
@@ -115,7 +120,7 @@ def test_plain_lines_come_on_news_and_every_ten_seconds() -> None:
 def test_without_a_terminal_there_is_no_table_and_no_code() -> None:
     out = io.StringIO()
     settings = Settings(host="0.0.0.0", streams={"movie": StreamSettings(source="movie.mp4")})
-    with open_display(settings, 8554, 8080, out) as display:
+    with open_display(settings, Ports(8554, 8080), out=out) as display:
         display.update(server_status(live_stream()))
     assert "movie: rtsp://" in out.getvalue()
     assert "█" not in out.getvalue()
@@ -130,7 +135,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(("host", "code"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_a_terminal_gets_a_code_if_others_can_watch(host: str, code: bool) -> None:
     out = Terminal()
-    with open_display(Settings(host=host), 8554, 8080, out):
+    with open_display(Settings(host=host), Ports(8554, 8080), out=out):
         pass
     assert ("█" in out.getvalue()) == code
     assert "http://" in out.getvalue()

@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from status_helpers import live_stream, server_status
@@ -18,14 +19,15 @@ from streamsocket.cli import serve
 from streamsocket.cli.main import app
 from streamsocket.errors import SourceError, StreamSocketError
 from streamsocket.settings import Settings
-from streamsocket.status import ServerStatus
+from streamsocket.status import Ports, ServerStatus
 from streamsocket.version import __version__
 
 
 class FakeServer:
     """Ends at once, unless a test makes it do something else."""
 
-    rtsp_port, http_port = 8554, 8080
+    ports = Ports(8554, 8080)
+    notices: ClassVar[list[str]] = []
     failure: StreamSocketError | None = None
     made: FakeServer
 

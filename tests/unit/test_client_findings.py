@@ -155,3 +155,12 @@ def test_percentiles_are_values_in_order(values: list[float]) -> None:
     assert found
     assert min(values) <= found.p50 <= found.p95 <= found.p99 <= max(values)
     assert {found.p50, found.p95, found.p99} <= set(values)
+
+
+def test_sound_that_comes_in_bursts_is_not_at_the_wrong_pace() -> None:
+    def said(jitter_ms: float) -> list[str]:
+        sound = replace(SOUND, frame_rate=48.2, jitter_ms=jitter_ms)
+        return findings(replace(GOOD, tracks=(PICTURE, sound)))
+
+    assert "wrong pace" in said(1.0)[0]
+    assert said(40.0) == findings(GOOD)

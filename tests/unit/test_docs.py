@@ -12,8 +12,9 @@ from typer.main import get_command
 
 from streamsocket.cli.main import app
 from streamsocket.settings import load_settings
-from streamsocket.status import StreamStatus, TrackStatus
+from streamsocket.status import ForwardStatus, RecordingStatus, StreamStatus, TrackStatus
 
+HASH = "$argon2id$v=19$m=32768,t=2,p=1$R4Oq0TEsB8M09CPHtXNaaw$" + "A" * 43
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -43,6 +44,9 @@ def test_commands_that_are_shown_exist(document: Path) -> None:
         name, *arguments = line.split()
         subcommand = command.get_command(None, name)  # type: ignore[attr-defined]
         assert subcommand is not None, line
+        if hasattr(subcommand, "commands"):  # `auth hash`: a command of a group
+            subcommand = subcommand.get_command(None, arguments.pop(0))
+            assert subcommand is not None, line
         known = {
             option for each in subcommand.params for option in (*each.opts, *each.secondary_opts)
         }
@@ -77,3 +81,20 @@ def test_the_api_documentation_shows_every_field() -> None:
     assert set(stream) == {field.name for field in fields(StreamStatus)}
     for track in stream["tracks"]:
         assert set(track) == {field.name for field in fields(TrackStatus)}
+    for status, word in ((RecordingStatus, '"path"'), (ForwardStatus, '"url"')):
+        [shown] = [json.loads(block) for block in indented_blocks(text) if word in block]
+        assert set(shown) == {field.name for field in fields(status)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_settings_that_are_shown_load(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lobby.mp4", "lesson.mp4"):
+        (tmp_path / name).write_bytes(b"a movie")
+    for block in indented_blocks(document.read_text()):
+        if re.match(r"\[+[a-z]+[.\]]", block):
+            # What `streamsocket auth hash` prints is too long to be shown.
+            (tmp_path / "streamsocket.toml").write_text(block.replace("$argon2id$…", HASH))
+            load_settings()

@@ -9,12 +9,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.mpegts_helpers import (
+from tests.fuzz.multiplexer import (
     AAC,
     AUDIO_PID,
     FRAME,
     H264,
     H265,
+    H265_SETS,
     OPUS,
     OPUS_DESCRIPTORS,
     OTHER_SPS,
@@ -282,6 +283,33 @@ def test_another_map_brings_other_tracks() -> None:
     assert [each.shown for each in units(later, 0)] == [11 * SECOND + n * STEP for n in range(9)]
 
 
+def test_a_map_that_changes_before_the_tracks_are_known_loses_no_keyframe() -> None:
+    mux = Multiplexer()
+    data = [
+        mux.tables(),
+        mux.pes(VIDEO_PID, keyframe(), SECOND),
+        mux.pes(VIDEO_PID, picture(), SECOND + STEP),
+        mux.tables(ONLY_VIDEO, version=1),
+        mux.pes(VIDEO_PID, picture(), SECOND + 2 * STEP),
+    ]
+    pictures = units(demuxed(data), 0)
+    assert [each.shown for each in pictures] == [SECOND, SECOND + STEP]
+    assert pictures[0].unit.keyframe
+
+
+def test_sound_changes_while_the_parameter_sets_cannot_be_read() -> None:
+    mux = Multiplexer()
+    data = [mux.tables()]
+    for number in range(6):
+        sps = SPS if number < 2 else SPS[:6]
+        data.append(mux.pes(VIDEO_PID, keyframe(sps=sps), SECOND + number * STEP))
+        frame = adts(bytes(60), channels=2 if number < 4 else 1)
+        data.append(mux.pes(AUDIO_PID, frame, SECOND + number * STEP))
+    known = [event for event in demuxed(data) if isinstance(event, TracksKnown)]
+    assert [each.tracks[0].codec for each in known] == [codec.H264(SPS, PPS)] * 2
+    assert [getattr(each.tracks[1].codec, "channels", 0) for each in known] == [2, 1]
+
+
 def test_a_broken_map_changes_nothing() -> None:
     mux = Multiplexer()
     demuxer = Demuxer()
@@ -323,6 +351,15 @@ def test_nothing_begins_before_a_keyframe() -> None:
     assert [each.shown for each in units(events, 0)] == [
         SECOND + number * STEP for number in range(6, 10)
     ]
+
+
+def test_parameter_sets_that_nobody_can_read_are_no_beginning() -> None:
+    mux = Multiplexer()
+    data = [mux.tables(ONLY_VIDEO)]
+    made = [keyframe(sps=SPS[:6]), picture(), keyframe(), picture()]
+    data += [mux.pes(VIDEO_PID, each, SECOND + n * STEP) for n, each in enumerate(made)]
+    events = demuxed(data)
+    assert [each.shown for each in units(events, 0)] == [SECOND + 2 * STEP]
 
 
 def test_a_track_that_stays_silent_is_not_waited_for_and_may_come_later() -> None:
@@ -384,7 +421,7 @@ def test_pictures_without_times_are_as_far_apart_as_those_before() -> None:
 
 
 def test_h265() -> None:
-    vps, sps, pps = (bytes([kind << 1, 1]) + bytes([kind]) * 20 for kind in (32, 33, 34))
+    vps, sps, pps = H265_SETS
     idr = bytes([19 << 1, 1, 0x80]) + b"slice" * 20
     mux = Multiplexer()
     data = [mux.tables({VIDEO_PID: (H265, b"")})]

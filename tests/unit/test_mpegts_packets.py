@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mpegts_helpers import Multiplexer, movie
+from tests.fuzz.multiplexer import Multiplexer, movie
 
 from streamsocket.mpegts.packets import SIZE, Continuity, Packet, PacketReader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mpegts_helpers import AUDIO_PID, SECOND, VIDEO_PID, Multiplexer, pes
+from tests.fuzz.multiplexer import AUDIO_PID, SECOND, VIDEO_PID, Multiplexer, pes
 
 from streamsocket.mpegts.packets import Continuity, PacketReader
 from streamsocket.mpegts.pes import MAX_PES, Pes, PesReader
@@ -84,6 +84,15 @@ def test_a_sender_that_stuffs_elsewhere_is_not_trusted_again() -> None:
     assert receiver.feed(mux.pes(VIDEO_PID, b"next" * 100, 0)) == []
     [found] = receiver.feed(mux.pes(VIDEO_PID, b"one more" * 100, 0))
     assert found.data == b"next" * 100
+
+
+def test_a_loss_after_an_end_says_nothing_about_stuffing() -> None:
+    mux, receiver = Multiplexer(), Receiver()
+    for number in range(20):
+        data = mux.pes(VIDEO_PID, bytes(500), number * SECOND)
+        receiver.feed(data if number != 4 else data[188:])  # what begins it is lost
+    [found] = receiver.feed(mux.pes(VIDEO_PID, b"at once" * 100, 0))
+    assert found.data == b"at once" * 100
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])

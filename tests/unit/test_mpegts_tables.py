@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mpegts_helpers import AAC, H264, OPUS, OPUS_DESCRIPTORS, pat, pmt, section
+from tests.fuzz.multiplexer import AAC, H264, OPUS, OPUS_DESCRIPTORS, pat, pmt, section
 
 from streamsocket.errors import ParseError
 from streamsocket.mpegts.tables import (
@@ -29,6 +29,10 @@ def test_the_crc_is_that_of_others() -> None:
 def test_the_networks_own_table_is_no_programme() -> None:
     programmes = {0: 0x10, 7: 0x200, 2: 0x300}
     assert parse_pat(pat(programmes=programmes)) == (Programme(7, 0x200), Programme(2, 0x300))
+
+
+def test_only_the_first_section_is_looked_at_for_the_first_programme() -> None:
+    assert parse_pat(section(0, 1, b"\x00\x09\xe1\x00", index=1)) == ()
 
 
 def test_a_map_tells_its_streams() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mpegts_helpers import FRAME, SECOND
+from tests.fuzz.multiplexer import FRAME, SECOND
 
 from streamsocket.mpegts.timing import SoundClock, TimestampRepair, Unwrapper
 

@@ -13,7 +13,7 @@ from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import Aac, Track
 from streamsocket.record import recording as recording_module
 from streamsocket.record.errors import NewFileNeededError, RecordError
-from streamsocket.record.index import Index, read_index
+from streamsocket.record.index import INDEX_NAME, Index, read_index
 from streamsocket.record.link import Follow, Packets
 from streamsocket.record.recording import RETRY_S, StreamRecording
 from streamsocket.record.rotation import RETURN_S
@@ -284,7 +284,7 @@ def test_a_file_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) ->
     assert bench.recording.message == (
         "'live/lobby' is not recorded: 'x.mkv' cannot be written: Permission denied."
     )
-    assert read_index(tmp_path) == []
+    assert not (tmp_path / INDEX_NAME).exists()
     FakeWriter.fail_open = None
     bench.feed(3, 4)
     assert not bench.files  # not yet
@@ -325,7 +325,15 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "live").write_text("in the way")
     bench.feed(0, 1)
     assert "is not recorded" in (bench.recording.message or "")
-    assert read_index(tmp_path) == []
+    assert not (tmp_path / INDEX_NAME).exists()
+
+
+def test_an_index_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    bench = make(tmp_path)
+    (tmp_path / INDEX_NAME).mkdir()
+    bench.feed(0, 1)
+    assert "is not recorded" in (bench.recording.message or "")
+    assert bench.recording.path is None
 
 
 def test_what_comes_twice_is_written_once(tmp_path: Path) -> None:

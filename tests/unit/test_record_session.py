@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ class Session:
     failure: ConnectError | None = None
     endless: bool = False
     lost: int = 0
+    left_out: int = 0
 
 
 class Sessions:
@@ -68,6 +70,7 @@ class _Playing:
             )
             for track in session.tracks
         ]
+        self.dropped = Counter({0: session.left_out})
         self._session = session
         self._units = iter(session.units)
 
@@ -185,10 +188,10 @@ def test_a_lost_connection_is_tried_again_and_the_same_file_goes_on(
     tracks, units = both(2.0)
     Sessions(
         monkeypatch,
-        Session(tracks, units, LOST, lost=1),
+        Session(tracks, units, LOST, lost=1, left_out=4),
         LOST,
         LOST,
-        Session(tracks, later(units, 5.0), lost=2),
+        Session(tracks, later(units, 5.0), lost=2, left_out=3),
     )
     news: list[str] = []
     recording = Recording(URL, tmp_path / "clip.mp4", on_news=news.append)
@@ -198,7 +201,7 @@ def test_a_lost_connection_is_tried_again_and_the_same_file_goes_on(
         "The connection is back.",
     ]
     assert recording.progress.files == [tmp_path / "clip.mp4"]
-    assert recording.progress.lost == 6
+    assert (recording.progress.lost, recording.progress.left_out) == (6, 7)
     pictures, voices = read(tmp_path / "clip.mp4").packets
     assert len(pictures) == 100
     assert float(pictures[50].pts_s) == pytest.approx(5, abs=0.001)

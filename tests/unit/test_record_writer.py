@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
+import av
 import pytest
 from record_helpers import Units, digests, interleaved, read, sound, video
 
@@ -197,15 +199,39 @@ def test_what_is_written_can_be_played_at_any_time(
     writer.close()
 
 
-def test_sound_that_comes_late_needs_a_new_file(tmp_path: Path) -> None:
-    picture, pictures = video("libx264", seconds=4, **X264)
-    voice, voices = sound("aac", seconds=1, begins=3.5)
+def test_sound_that_comes_late_needs_a_new_file_from_the_next_keyframe_on(tmp_path: Path) -> None:
+    picture, pictures = video("libx264", seconds=5, **X264)
+    voice, voices = sound("aac", seconds=1.5, begins=3.3)
+    units = interleaved(pictures, voices)
+    key = units.index(pictures[100])
     writer = RecordingWriter(tmp_path / "clip.mp4", [picture, voice])
+    add(writer, units[:key])
     with pytest.raises(NewFileNeededError, match=r"^The sound has begun\.$") as raised:
-        add(writer, interleaved(pictures, voices))
+        writer.write(*units[key])
     assert raised.value.tracks == (picture, voice)
     writer.close()
-    assert read(tmp_path / "clip.mp4").codecs == ["h264"]
+    write(tmp_path / "next.mp4", list(raised.value.tracks), units[key:])
+    first, second = read(tmp_path / "clip.mp4"), read(tmp_path / "next.mp4")
+    assert (first.codecs, second.codecs) == (["h264"], ["h264", "aac"])
+    assert (first.frames[0], second.frames[0]) == (100, 25)
+
+
+def test_one_unit_that_the_muxer_does_not_take_is_left_out(tmp_path: Path) -> None:
+    picture, pictures = video("libx264", seconds=2, **X264)
+    writer = RecordingWriter(tmp_path / "clip.mp4", [picture])
+    add(writer, pictures[:40])
+    container = writer._container
+
+    class Refusing:
+        def mux_one(self, packet: object) -> None:
+            raise av.error.InvalidDataError(1, "no")
+
+    writer._container = cast(Any, Refusing())
+    writer.write(*pictures[40])
+    writer._container = container
+    finish(writer, pictures[41:])
+    assert (writer.pictures, writer.damaged) == (49, 1)
+    assert len(read(tmp_path / "clip.mp4", strict=False).packets[0]) == 49
 
 
 def test_sound_that_comes_soon_is_waited_for(tmp_path: Path) -> None:
@@ -352,6 +378,7 @@ def test_when_no_more_can_be_written_the_rest_can_be_played(
         writer.write(0, pictures[0][1])
     writer.close()
     content = read(path)
+    assert content.frames[0] / 25 == pytest.approx(writer.duration_s, abs=0.15)
     assert 25 <= content.frames[0] < 150
     assert content.frames[1] >= 40
 

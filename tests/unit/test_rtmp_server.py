@@ -177,6 +177,20 @@ def test_a_taken_name_is_answered_and_the_publisher_sent_away(
     run(test)
 
 
+def test_a_name_known_to_be_taken_is_refused_before_anything_is_sent() -> None:
+    async def test() -> None:
+        def check_free(name: str) -> None:
+            raise StreamSocketError(f"Somebody publishes '{name}' already.")
+
+        hub = FakeHub()
+        loop = asyncio.get_running_loop()
+        server = RtmpServer(loop, RtmpOptions(), hub.publish, check_free=check_free)
+        with pytest.raises(StreamSocketError, match="'lobby' already"):
+            await server.may_publish(connection.PublishAddress("lobby"), "127.0.0.1")
+
+    run(test)
+
+
 class Door:
     """Lets in who knows the password, after a while."""
 

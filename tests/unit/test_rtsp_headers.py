@@ -61,6 +61,22 @@ from streamsocket.rtsp.headers import (
             "RTP/SAVP;unicast;client_port=5000",
             [TransportSpec("udp", profile="SAVP", client_ports=(5000, 5001))],
         ),
+        (  # a multicast group
+            "RTP/AVP;multicast;destination=239.255.42.1;port=8002-8003;ttl=16",
+            [
+                TransportSpec(
+                    "udp",
+                    multicast=True,
+                    destination="239.255.42.1",
+                    ports=(8002, 8003),
+                    ttl=16,
+                )
+            ],
+        ),
+        (
+            "RTP/AVP;multicast;port=8002;ttl=256",
+            [TransportSpec("udp", multicast=True, ports=(8002, 8003))],
+        ),
         (  # alternatives that are no RTP
             "MP2T/H2221/UDP;unicast;client_port=1,x-real-rdt/udp,RTP/AVP/QUIC,RTP/AVP/TCP",
             [TransportSpec("tcp")],
@@ -84,6 +100,7 @@ def test_transports_are_read(value: str, specs: list[TransportSpec]) -> None:
         "interleaved=0-256",
         "interleaved=1-2-3",
         "server_port=65535",
+        "port=65536",
     ],
 )
 def test_impossible_ports_and_channels_are_refused(parameter: str) -> None:
@@ -108,6 +125,8 @@ hosts = st.none() | st.ip_addresses().map(str)
         hosts,
         st.none() | st.integers(0, 2**32 - 1),
         st.sampled_from([None, "PLAY", "PLAY,RECORD"]),
+        ports,
+        st.none() | st.integers(0, 255),
     )
 )
 def test_a_transport_that_was_written_is_read_again(spec: TransportSpec) -> None:

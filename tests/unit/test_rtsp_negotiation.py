@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from streamsocket.rtsp.headers import TransportSpec, parse_transport
@@ -13,10 +15,21 @@ from streamsocket.rtsp.negotiation import (
 
 
 def choose(
-    offers: str, *, client_host: str = "192.0.2.7", in_use: tuple[int, ...] = ()
+    offers: str,
+    *,
+    client_host: str = "192.0.2.7",
+    in_use: tuple[int, ...] = (),
+    mode: Literal["PLAY", "RECORD"] = "PLAY",
+    udp: bool = True,
+    multicast: bool = False,
 ) -> TransportSpec:
     return choose_transport(
-        parse_transport(offers), client_host=client_host, channels_in_use=in_use
+        parse_transport(offers),
+        client_host=client_host,
+        channels_in_use=in_use,
+        mode=mode,
+        udp=udp,
+        multicast=multicast,
     )
 
 
@@ -50,6 +63,44 @@ def test_channels_are_chosen_where_none_are_named() -> None:
 def test_why_nothing_can_be_served_is_said(offers: str, word: str) -> None:
     with pytest.raises(UnsupportedTransportError, match=word):
         choose(offers, in_use=(0, 1))
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "RTP/AVP/UDP;multicast",
+        "RTP/AVP;multicast;mode=PLAY",
+        # The group is the server's to choose, whatever a player wishes for.
+        "RTP/AVP;multicast;destination=224.2.0.1;port=5000-5001;ttl=16",
+        "RTP/AVP;multicast,RTP/AVP/TCP",
+        "RTP/AVP/TCP;multicast,RTP/AVP;multicast",
+    ],
+)
+def test_multicast_is_to_be_had_where_it_is_on(offer: str) -> None:
+    assert choose(offer, multicast=True) == TransportSpec("udp", multicast=True)
+
+
+def test_unicast_is_still_what_it_was_where_multicast_is_on() -> None:
+    udp = "RTP/AVP;unicast;client_port=5000-5001"
+    assert choose(f"{udp},RTP/AVP;multicast", multicast=True).client_ports == (5000, 5001)
+    assert choose("RTP/AVP/TCP,RTP/AVP;multicast", multicast=True).interleaved == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("offer", "mode", "udp", "word"),
+    [
+        ("RTP/AVP;multicast", "RECORD", True, "received"),
+        ("RTP/AVP;multicast", "PLAY", False, "over TLS"),
+        ("RTP/AVP/TCP;multicast", "PLAY", True, "over TCP"),
+        ("RTP/SAVP;multicast", "PLAY", True, "SAVP"),
+        ("RTP/AVP;multicast;mode=record", "PLAY", True, "PLAY is"),
+    ],
+)
+def test_what_cannot_be_had_by_multicast_is_said(
+    offer: str, mode: Literal["PLAY", "RECORD"], udp: bool, word: str
+) -> None:
+    with pytest.raises(UnsupportedTransportError, match=word):
+        choose(offer, mode=mode, udp=udp, multicast=True)
 
 
 def test_channels_run_out() -> None:

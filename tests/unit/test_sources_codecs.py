@@ -317,3 +317,42 @@ def test_pictures_that_rtp_refuses_are_left_out_and_it_is_said(movie: Path, tmp_
     assert len(read.notes) == 1
     assert "is left out" in read.notes[0]
     assert "progressive" in read.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("codec", "matrix", "expected"),
+    [
+        ("h264", 1, (63, 102, 240)),
+        ("h265", 1, (63, 102, 240)),
+        ("vp8", 5, (81, 90, 240)),
+        ("mjpeg", 5, (76, 85, 255)),
+    ],
+)
+def test_red_stays_red(
+    tmp_path: Path, codec: str, matrix: int, expected: tuple[int, int, int]
+) -> None:
+    """Red in BT.709, which VP8 and JPEG don't know: they have it in BT.601, JPEG in full range."""
+    path = tmp_path / "red.mp4"
+    source = "color=red:s=320x176:r=25:d=0.2,scale=out_color_matrix=bt709,format=yuv420p"
+    options = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, *options, str(path)]
+    subprocess.run(command, check=True, timeout=60)
+    [frame, *_] = (
+        _read(path, Encoding(video_codec=codec, video_bitrate_bps=1_000_000)).seen(0).frames
+    )
+    assert isinstance(frame, VideoFrame)
+    assert frame.colorspace == matrix
+    planes = frame.to_ndarray().reshape(-1)
+    size = _SIZE[0] * _SIZE[1]
+    found = [planes[at] for at in (size // 2, size * 9 // 8, size * 11 // 8)]
+    assert found == pytest.approx(expected, abs=3)
+
+
+def test_pixels_that_are_not_square_become_so(tmp_path: Path) -> None:
+    path = tmp_path / "movie.mpg"
+    source = "testsrc2=s=176x144:r=25:d=0.2,setsar=12/11"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "mpeg2video"]
+    subprocess.run([*command, str(path)], check=True, timeout=60)
+    codec = _read(path).seen(0).codec
+    assert isinstance(codec, H264)
+    assert codec.size == (192, 144)

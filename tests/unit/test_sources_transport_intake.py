@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from tests.unit.mpegts_helpers import (
+from tests.fuzz.multiplexer import (
     AUDIO_PID,
     FRAME,
     SECOND,
@@ -123,6 +123,29 @@ def test_a_second_sender_at_the_same_time_is_left_out() -> None:
     assert both.batches(0) == alone.batches(0)
     assert both.batches(1) == alone.batches(1)
     assert both.notes == [f"Somebody else sends to {ADDRESS} at the same time, and is left out."]
+
+
+def test_a_sender_that_is_started_again_loses_nothing_of_its_beginning() -> None:
+    source = Source()
+    source.play()
+    before = len(source.batches(0))
+    source.play(2.5, "again")
+    assert len(source.tracks) == 2
+    first = source.batches(0)[before]
+    assert first.keyframe
+    # It was kept until the first sender had been silent for two seconds, and is not newer by that.
+    assert first.capture_time == pytest.approx(EPOCH + 2.5, abs=0.2)
+    assert len(source.batches(0)) == 2 * before
+    assert source.notes == []
+
+
+def test_what_is_kept_of_another_sender_is_bounded() -> None:
+    source = Source()
+    source.play()
+    for _ in range(300):
+        source.send(bytes(1 << 16), 2.0, "another")
+    kept = sum(len(each.data) for each in source.intake._kept)
+    assert kept <= 16 << 20
 
 
 def test_what_is_no_transport_stream_is_told_after_a_while() -> None:

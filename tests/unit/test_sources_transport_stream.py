@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.unit.mpegts_helpers import movie
+from tests.fuzz.multiplexer import movie
 
 from streamsocket.errors import SourceError
 from streamsocket.sources import link
@@ -132,3 +134,11 @@ def test_where_nobody_can_listen_is_said_in_one_sentence(spec: UdpSpec, reason: 
     with pytest.raises(SourceError, match=reason) as caught:
         open_socket(spec)
     assert str(caught.value).endswith(".")
+
+
+def test_its_process_loads_neither_ffmpeg_nor_numpy() -> None:
+    program = (
+        "import sys, streamsocket.sources.worker, streamsocket.sources.transport_stream;"
+        "sys.exit(bool({'av', 'numpy'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=WAIT_S)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from streamsocket.errors import SourceError
+from streamsocket.sources.encoding import Encoding
 from streamsocket.sources.spec import UdpSpec, parse_source, spec_from_json, spec_to_json
 
 
@@ -53,3 +56,8 @@ def test_what_cannot_be_is_said_in_one_sentence(text: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason) as caught:
         parse_source(text)
     assert str(caught.value).endswith(".")
+
+
+def test_it_is_passed_on_as_it_is() -> None:
+    with pytest.raises(SourceError, match="passed on as it is"):
+        parse_source("udp://0.0.0.0:5000", encoding=Encoding(fps=Fraction(30)))

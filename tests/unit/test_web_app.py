@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, replace
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from status_helpers import failed_stream, live_stream, server_status
 
-from streamsocket.status import ServerStatus
+from streamsocket.status import ForwardStatus, RecordingStatus, ServerStatus
 from streamsocket.web.app import create_app
 
 
@@ -118,8 +119,18 @@ def test_the_api_describes_itself(client: Client) -> None:
     description = client.get("/api/openapi.json").json()
     assert set(description["paths"]) == {
         "/health",
+        "/api/recordings",
+        "/api/forwards",
         "/api/streams",
         "/api/streams/{name}",
         "/metrics",
     }
     assert "StreamStatus" in description["components"]["schemas"]
+
+
+def test_recordings_and_forwards_are_listed(client: Client) -> None:
+    recording = RecordingStatus("lobby", "rec/lobby.mp4", 12.5, 40_000, 0, None)
+    forward = ForwardStatus("lobby", "rtsp://h/copy", "retrying", "It is not there.", 3)
+    client.status = replace(server_status(), recordings=(recording,), forwards=(forward,))
+    assert client.get("/api/recordings").json() == [asdict(recording)]
+    assert client.get("/api/forwards").json() == [asdict(forward)]

@@ -8,19 +8,20 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
 from streamsocket import wording
 from streamsocket.cli.addresses import is_loopback, reachable_hosts
 from streamsocket.settings import Settings
-from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.status import Ports, ServerStatus, StreamStatus
 from streamsocket.version import __version__
 
 LINES_EVERY_S = 10.0
 _NOTHING_TO_WATCH = (
-    "There is nothing to watch: name a source, such as `streamsocket serve movie.mp4`."
+    "There is nothing to watch yet: publish a stream to it, or name a source, such as "
+    "`streamsocket serve movie.mp4`."
 )
 
 
@@ -32,14 +33,17 @@ class Display(Protocol):
 
 
 def open_display(
-    settings: Settings, rtsp_port: int, http_port: int, out: TextIO | None = None
+    settings: Settings, ports: Ports, notices: Sequence[str] = (), out: TextIO | None = None
 ) -> AbstractContextManager[Display]:
-    """Announce the server on `out` (standard output) and return what shows how it goes on."""
+    """Announce the server on `out` (standard output) and return what shows how it goes on.
+
+    `notices` are what its user should know from the start, sentences.
+    """
     out = out or sys.stdout
     hosts = reachable_hosts(settings.host)
     names = list(settings.streams)
     if not out.isatty():
-        _print(out, plain_announcement(hosts, rtsp_port, http_port, names))
+        _print(out, [*plain_announcement(hosts, ports, names), *notices])
         return PlainDisplay(out)
 
     from rich.console import Console
@@ -48,35 +52,49 @@ def open_display(
 
     from streamsocket.cli.table import TableDisplay
 
-    _print(out, announcement(hosts, http_port))
+    _print(out, announcement(hosts, ports))
     if not is_loopback(settings.host):
         # White on black whatever the terminal's own colours are: not every phone reads negatives.
-        code = qr_code(wording.http_url(hosts[0], http_port))
+        code = qr_code(wording.http_url(hosts[0], ports.http))
         Console(file=out).print(Padding(Text(code, "bright_white on black"), (0, 2), expand=False))
     if not names:
-        _print(out, [_NOTHING_TO_WATCH, ""])
-    return TableDisplay(hosts[0], rtsp_port, out)
+        _print(out, [f"  {_NOTHING_TO_WATCH}", ""])
+    if notices:
+        _print(out, [*(f"  {notice}" for notice in notices), ""])
+    return TableDisplay(hosts[0], ports.rtsp, out)
 
 
-def plain_announcement(
-    hosts: list[str], rtsp_port: int, http_port: int, names: list[str]
-) -> list[str]:
+def plain_announcement(hosts: list[str], ports: Ports, names: list[str]) -> list[str]:
     """Each address on a line of its own, for logs and scripts."""
     return [
         f"StreamSocket {__version__}",
-        *(f"page: {wording.http_url(host, http_port)}" for host in hosts),
-        *(f"{name}: {wording.rtsp_url(host, rtsp_port, name)}" for name in names for host in hosts),
+        *(f"page: {wording.http_url(host, ports.http)}" for host in hosts),
+        *(f"publish: {url}" for host in hosts for url in publish_urls(host, ports)),
+        *(
+            f"{name}: {wording.rtsp_url(host, ports.rtsp, name)}"
+            for name in names
+            for host in hosts
+        ),
         *([] if names else [_NOTHING_TO_WATCH]),
     ]
 
 
-def announcement(hosts: list[str], http_port: int) -> list[str]:
+def announcement(hosts: list[str], ports: Ports) -> list[str]:
     """The head of what a terminal shows; the streams' addresses are in the table below it."""
-    lines = [f"StreamSocket {__version__}", "", f"  {wording.http_url(hosts[0], http_port)}"]
+    lines = [f"StreamSocket {__version__}", "", f"  {wording.http_url(hosts[0], ports.http)}"]
     if len(hosts) > 1:
         lines += ["", "  This machine's other addresses:"]
-        lines += [f"  {wording.http_url(host, http_port)}" for host in hosts[1:]]
-    return [*lines, ""]
+        lines += [f"  {wording.http_url(host, ports.http)}" for host in hosts[1:]]
+    urls = " or ".join(publish_urls(hosts[0], ports))
+    return [*lines, "", f"  Publish to {urls}", ""]
+
+
+def publish_urls(host: str, ports: Ports) -> list[str]:
+    """Where others can publish streams."""
+    urls = [wording.rtsp_url(host, ports.rtsp, "NAME")]
+    if ports.rtmp:
+        urls.append(wording.rtmp_url(host, ports.rtmp, "NAME"))
+    return urls
 
 
 def qr_code(text: str) -> str:
@@ -112,6 +130,9 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
                 _print(self._out, [news_line(stream)])
             elif regular and stream.state == "live":
                 _print(self._out, [figures_line(stream)])
+        for name in self._told.keys() - {stream.name for stream in status.streams}:
+            del self._told[name]
+            _print(self._out, [f"{name}: over"])
 
 
 def news_line(stream: StreamStatus) -> str:

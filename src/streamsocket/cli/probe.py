@@ -27,6 +27,7 @@ class Transport(StrEnum):
     mixed = "mixed"
     udp = "udp"
     tcp = "tcp"
+    multicast = "multicast"
 
 
 def probe(

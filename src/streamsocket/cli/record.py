@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -54,7 +56,7 @@ def record(
     # Here, because it brings FFmpeg along, which `streamsocket --help` has no use for.
     from streamsocket.record.session import Recording
 
-    display = _Display(sys.stdout)
+    display = Display(sys.stdout)
     recording = Recording(
         url,
         file,
@@ -69,27 +71,31 @@ def record(
         display.end(recording.progress)
 
 
-async def _run(recording: Recording, display: _Display) -> None:
+async def _run(recording: Recording, display: Display) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(*_: object) -> None:
         loop.call_soon_threadsafe(recording.stop)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    work = asyncio.create_task(recording.run())
-    while not (await asyncio.wait((work,), timeout=_LOOK_AROUND_S))[0]:
-        display.update(recording.progress)
-    work.result()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        work = asyncio.create_task(recording.run())
+        while not (await asyncio.wait((work,), timeout=_LOOK_AROUND_S))[0]:
+            display.update(recording.progress)
+        work.result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-class _Display:
+class Display:
     """One line that is written again and again on a terminal; anywhere else, lines for a log."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._is_terminal = out.isatty()
-        self._next_line = time.monotonic() + LINES_EVERY_S
+        self._clock = clock
+        self._next_line = clock() + LINES_EVERY_S
         self._past: list[tuple[float, int, int]] = []  # when, bytes and pictures
 
     def news(self, sentence: str) -> None:
@@ -98,12 +104,13 @@ class _Display:
 
     def update(self, progress: Progress) -> None:
         """Show how it is going, if it is time to."""
-        now = time.monotonic()
+        now = self._clock()
         self._past.append((now, progress.bytes, progress.pictures))
         while self._past[0][0] < now - _RATES_OVER_S:
             del self._past[0]
         if self._is_terminal:
-            self._write(self._line(progress))
+            width = shutil.get_terminal_size().columns - 1  # what wraps can't be written over
+            self._write(self._line(progress)[:width])
         elif now >= self._next_line:
             self._next_line += LINES_EVERY_S
             self._write(self._line(progress) + "\n")
@@ -118,11 +125,14 @@ class _Display:
         facts += [wording.codec_name(track.codec.name) for track in progress.tracks]
         if progress.lost:
             facts.append(wording.counted(progress.lost, "packet") + " lost")
+        if progress.left_out:
+            frames = wording.counted(progress.left_out, "frame")
+            facts.append(f"{frames} left out because the disk was too slow")
         self._write(f"{names}: {', '.join(facts)}\n")
 
     def _line(self, progress: Progress) -> str:
         if not progress.seconds:
-            return f"{progress.path}: {progress.state}"
+            return f"{progress.path.name}: {progress.state}"
         (then, old_bytes, old_pictures), (now, size, pictures) = self._past[0], self._past[-1]
         facts = [wording.clock(progress.seconds), wording.size(progress.bytes)]
         if progress.state != "recording":
@@ -132,7 +142,7 @@ class _Display:
             if pictures:
                 facts.append(f"{(pictures - old_pictures) / (now - then):.1f} fps")
         facts.append(f"{progress.lost:,} lost" if progress.lost else "none lost")
-        return f"{progress.path}: {', '.join(facts)}"
+        return f"{progress.path.name}: {', '.join(facts)}"
 
     def _write(self, text: str) -> None:
         self._out.write(f"{_CLEAR_LINE}{text}" if self._is_terminal else text)

@@ -28,7 +28,8 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[NAME=]SOURCE",
-            help="What to serve: movie.mp4, lobby=movie.mp4, test, test:1920x1080@60.",
+            help="What to serve: movie.mp4, lobby=movie.mp4, test, test:1920x1080@60, "
+            "door=rtsp://USER:PASSWORD@CAMERA/…, cam=udp://0.0.0.0:5000.",
         ),
     ] = None,
     host: Annotated[
@@ -36,6 +37,7 @@ def serve(
         typer.Option(help="Address to listen on; 0.0.0.0 for everybody.  [127.0.0.1]"),
     ] = None,
     rtsp_port: Annotated[int | None, typer.Option(help="TCP port for RTSP.  [8554]")] = None,
+    rtmp_port: Annotated[int | None, typer.Option(help="TCP port for RTMP.  [1935]")] = None,
     http_port: Annotated[
         int | None, typer.Option(help="TCP port for the page and the API.  [8080]")
     ] = None,
@@ -52,13 +54,14 @@ def serve(
         typer.Option("--loop/--once", help="Begin files again at their end, or end.  [--loop]"),
     ] = None,
 ) -> None:
-    """Serve movies or the test pattern, live, to any RTSP player."""
+    """Serve what is named here and what others publish, live, to any RTSP player."""
     from streamsocket.settings import Value, load_settings
 
     given = {
         ("host",): Value(host, "--host"),
         ("rtsp", "port"): Value(rtsp_port, "--rtsp-port"),
         ("rtsp", "udp_port"): Value(udp_port, "--udp-port"),
+        ("rtmp", "port"): Value(rtmp_port, "--rtmp-port"),
         ("http", "port"): Value(http_port, "--http-port"),
         ("webrtc", "port"): Value(webrtc_port, "--webrtc-port"),
     }
@@ -114,7 +117,7 @@ def run(settings: Settings) -> None:
         try:
             if server.failure is not None:
                 raise server.failure
-            with open_display(settings, server.rtsp_port, server.http_port) as display:
+            with open_display(settings, server.ports, server.notices) as display:
                 while not stop.requested and not server.ended.wait(_LOOK_AROUND_S):
                     display.update(server.status())
             if stop.requested:

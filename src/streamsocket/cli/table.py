@@ -18,7 +18,13 @@ _REFRESH_S = 0.5
 _MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 16, 36
 _FIGURES_WIDTH = 64
 """All that stands beside the name, with a position of hours: together they fill 80 columns."""
-_STATE_STYLES = {"starting": "yellow", "live": "green", "ended": "dim", "failed": "bold red"}
+_STATE_STYLES = {
+    "starting": "yellow",
+    "waiting": "yellow",
+    "live": "green",
+    "ended": "dim",
+    "failed": "bold red",
+}
 _FOOTER = "  Ctrl-C ends"
 
 

@@ -104,7 +104,9 @@ def _damage(track: TrackReport) -> Iterator[str]:
 def _pace(track: TrackReport, seconds: float) -> Iterator[str]:
     name = NAMES[track.kind]
     rate, media_rate = track.frame_rate, track.media_frame_rate
-    if rate and media_rate and _differ(rate, media_rate):
+    # Frames that come in bursts come at a pace that is only known the better the longer it lasts.
+    bursts = 2 * (track.jitter_ms or 0.0) / 1000 / seconds if seconds else 0.0
+    if rate and media_rate and _differ(rate, media_rate, PACE_TOLERANCE + bursts):
         yield (
             f"The {name} comes at the wrong pace: {rate:.2f} frames a second arrive, "
             f"their timestamps are those of {media_rate:.2f}."
@@ -163,8 +165,8 @@ def _all_well(played: list[TrackReport]) -> str:
     return f"All is well: {names} arrive whole and on time."
 
 
-def _differ(rate: float, other: float) -> bool:
-    return abs(rate - other) > PACE_TOLERANCE * other
+def _differ(rate: float, other: float, tolerance: float = PACE_TOLERANCE) -> bool:
+    return abs(rate - other) > tolerance * other
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from streamsocket.media.codec import Kind
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "multicast"]
 
 NAMES: dict[Kind, str] = {"video": "picture", "audio": "sound"}
 """What sentences call a track."""
@@ -145,7 +145,7 @@ class Report:
     server: str | None = None
     """What the server calls itself."""
     transport: str = "auto"
-    """What was asked for: `"auto"`, `"mixed"`, `"udp"`, `"tcp"`."""
+    """What was asked for: `"auto"`, `"mixed"`, `"udp"`, `"tcp"`, `"multicast"`."""
     fallback: str | None = None
     """Why another transport was used than the one tried first, in words; null if it wasn't."""
     decoder: bool = True

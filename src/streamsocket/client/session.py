@@ -20,8 +20,10 @@ from streamsocket.media.codec import Codec, Kind
 from streamsocket.rtsp.client import Protocol, RtspClient, TransportRefusedError
 from streamsocket.rtsp.sdp import Media
 
-Wish = Literal["mixed", "udp", "tcp"]
+Wish = Literal["mixed", "udp", "tcp", "multicast"]
 TransportWish = Literal["auto"] | Wish
+
+_MIXED: dict[Kind, Protocol] = {"video": "udp", "audio": "tcp"}
 
 UDP_PATIENCE_S = 2.0
 """If nothing has come over UDP that long after PLAY, nothing will."""
@@ -70,7 +72,11 @@ class Milestones:
 
 @asynccontextmanager
 async def open_url(
-    url: str, *, transport: TransportWish = "auto", timeout_s: float = 10.0
+    url: str,
+    *,
+    transport: TransportWish = "auto",
+    timeout_s: float = 10.0,
+    keep_timestamps: bool = False,
 ) -> AsyncIterator[Session]:
     """Play a stream, for as long as the context lasts.
 
@@ -79,13 +85,14 @@ async def open_url(
     that is refused for both over UDP. The others insist.
 
     `timeout_s` is how many seconds a server may take until it plays, and how long it may then be
-    silent.
+    silent. `keep_timestamps` is for those who record: a server like ours then sends the first
+    pictures as they were, with their sound, not squeezed to be seen at once.
 
     Raises ConnectError, a sentence that says what is wrong and what to do.
     """
     began = monotonic()
     wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
-    session = Session(url, began=began, timeout_s=timeout_s)
+    session = Session(url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps)
     try:
         while True:
             wish = wishes.pop(0)
@@ -104,7 +111,9 @@ async def open_url(
                 if refusal.unsupported == wishes[0]:
                     wishes.reverse()
             await session.close()
-            session = Session(url, began=began, timeout_s=timeout_s)
+            session = Session(
+                url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps
+            )
             session.fallback = f"{obstacle} Everything was asked for over {wishes[0].upper()}."
         yield session
     finally:
@@ -118,7 +127,9 @@ class Session:
     Opened by `open_url`.
     """
 
-    def __init__(self, url: str, *, began: float, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, *, began: float, timeout_s: float, keep_timestamps: bool = False
+    ) -> None:
         self.tracks: list[SessionTrack] = []
         """What is played: one picture, one sound, or one of them."""
         self.left_alone: list[LeftAlone] = []
@@ -127,6 +138,7 @@ class Session:
         self.milestones = Milestones()
         self._began = began
         self._timeout_s = timeout_s
+        self._keep_timestamps = keep_timestamps
         self._client = RtspClient(
             url, timeout_s=timeout_s, on_packet=self._receive, on_lost=self._lost
         )
@@ -178,16 +190,15 @@ class Session:
         description = await client.describe()
         self.milestones.described_s = self._elapsed()
         for media, codec in self._chosen(description.medias):
-            over_udp = wish == "udp" or (wish == "mixed" and codec.kind == "video")
             track = len(self.tracks)
-            protocol: Protocol = "udp" if over_udp else "tcp"
+            protocol: Protocol = wish if wish != "mixed" else _MIXED[codec.kind]
             await client.setup(track, media, protocol)
             receiver = Receiver(
                 track, codec, media.fmtp, media.payload_type, ordered=protocol == "tcp"
             )
             self.tracks.append(SessionTrack(codec.kind, media.frame_rate, protocol, receiver))
         self._backlog = Backlog([track.kind for track in self.tracks])
-        await client.play()
+        await client.play(keep_timestamps=self._keep_timestamps)
         self.milestones.playing_s = self._elapsed()
         self._last_arrival = monotonic()
         self._next_report = self._last_arrival + REPORT_INTERVAL_S
@@ -230,7 +241,7 @@ class Session:
         if track >= len(self.tracks):
             return  # it came before SETUP was answered
         self._last_arrival = monotonic()
-        if self.tracks[track].transport == "udp":
+        if self.tracks[track].transport != "tcp":
             self._udp_arrived.set()
         receiver = self.tracks[track].receiver
         if is_rtcp:

@@ -11,7 +11,7 @@ class Coded:
     """One coded picture or frame of sound; its times are seconds on its source's own time line."""
 
     units: list[bytes]
-    """H.264: the NAL units without start codes. Sound: one element, the coded frame."""
+    """H.264, H.265: the NAL units without start codes. Otherwise one element, the coded frame."""
     pts: Fraction
     """When it is shown or heard."""
     dts: Fraction

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from streamsocket.backoff import Backoff
 from streamsocket.errors import StreamSocketError
@@ -14,22 +14,9 @@ from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Stream
 from streamsocket.rtsp.push import PushTransport, push_rtsp
 from streamsocket.rtsp.url import without_credentials
-
-ForwardState = Literal["waiting", "connecting", "live", "retrying", "ended"]
+from streamsocket.status import ForwardStatus
 
 _HEALTHY_AFTER_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardStatus:
-    """How it is going."""
-
-    state: ForwardState = "waiting"
-    """`waiting` is for the stream, `retrying` for the other server."""
-    message: str | None = None
-    """What went wrong, a sentence."""
-    failures: int = 0
-    """How often the other server could not be reached, or was lost."""
 
 
 class Forward:
@@ -51,7 +38,7 @@ class Forward:
         """`url` is `rtsp://…` or `rtmp://…`, with user and password where they are needed."""
         self.name = name
         self.url = url
-        self.status = ForwardStatus()
+        self.status = ForwardStatus(name, without_credentials(url))
         self._hub = hub
         self._loop = loop
         self._transport: PushTransport = transport
@@ -63,7 +50,7 @@ class Forward:
     @property
     def target(self) -> str:
         """Where it goes, without user and password."""
-        return without_credentials(self.url)
+        return self.status.url
 
     def start(self) -> None:
         """Begin, as soon as the stream is there."""

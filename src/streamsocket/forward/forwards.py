@@ -13,6 +13,7 @@ from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Stream
 from streamsocket.rtsp.push import PushTransport
+from streamsocket.status import ForwardStatus
 
 MAX_FORWARDS = 1000
 
@@ -51,9 +52,9 @@ class Forwards:
             self._end(name)
         await asyncio.gather(*self._stopping)
 
-    def status(self) -> list[Forward]:
-        """All forwards, each with how it is doing."""
-        return [forward for forwards in self._forwards.values() for forward in forwards]
+    def status(self) -> list[ForwardStatus]:
+        """How all are doing."""
+        return [forward.status for forwards in self._forwards.values() for forward in forwards]
 
     def _stream_changed(self, stream: Stream) -> None:
         name = stream.name

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsocket.errors import ConnectError, SourceError
-from streamsocket.forward.forward import Forward, ForwardStatus
+from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.snapshot import track_statuses
 from streamsocket.rtsp.push import PushTransport
@@ -16,7 +16,7 @@ from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
 from streamsocket.sources.spec import RtspSpec, SourceSpec
 from streamsocket.sources.state import SourceStatus
-from streamsocket.status import TrackStatus
+from streamsocket.status import ForwardStatus, TrackStatus
 
 _NAME = "published"
 _FAREWELL_S = 0.5

@@ -73,6 +73,10 @@ class History:
         while batches[0].arrived < oldest or (self._bytes > self._max_bytes and len(batches) > 1):
             self._bytes -= len(batches.popleft().buffer)
 
+    def since(self, arrived: float) -> list[Batch]:
+        """The batches that arrived then or later, oldest first."""
+        return [batch for batch in self._batches if batch.arrived >= arrived]
+
     def packet(self, sequence: int) -> tuple[Batch, int] | None:
         """Find a packet by its 16-bit sequence number: its batch and its place in it."""
         if not self._batches:

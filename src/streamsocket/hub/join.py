@@ -32,6 +32,8 @@ class CatchUp:
     end_timestamp: int
     """The timestamp that is live then; later ones stay as they are."""
     ratio: float
+    squeezes: bool = True
+    """Timestamps are squeezed, too; otherwise they stay as they are, and arrive too early."""
 
     @classmethod
     def start(
@@ -42,6 +44,7 @@ class CatchUp:
         live_timestamp: int,
         clock_rate: int,
         longest_s: float,
+        squeezes: bool = True,
     ) -> CatchUp:
         """Draw the line for a viewer who joins now, the keyframe having arrived some time ago."""
         behind = max(0.0, now - keyframe_arrived)
@@ -50,6 +53,7 @@ class CatchUp:
             end=now + duration,
             end_timestamp=live_timestamp + round(duration * clock_rate),
             ratio=duration / (behind + duration),
+            squeezes=squeezes,
         )
 
     def due(self, arrived: float) -> float:
@@ -58,5 +62,7 @@ class CatchUp:
 
     def timestamp(self, timestamp: int) -> int:
         """The timestamp this viewer gets for that of the stream."""
+        if not self.squeezes:
+            return timestamp
         ahead = self.end_timestamp - timestamp
         return self.end_timestamp - round(ahead * self.ratio) if ahead > 0 else timestamp

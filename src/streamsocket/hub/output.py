@@ -54,6 +54,7 @@ class Output:
     __slots__ = (
         "_awaits_keyframe",
         "_catch_up",
+        "_leader",
         "_line",
         "_queue",
         "_skipped_at",
@@ -65,7 +66,14 @@ class Output:
         "track",
     )
 
-    def __init__(self, track: StreamTrack, sender: Sender, target: object) -> None:
+    def __init__(
+        self,
+        track: StreamTrack,
+        sender: Sender,
+        target: object,
+        leader: Output | None = None,
+    ) -> None:
+        """With a `leader`, the viewer gets what that output sends to several at once."""
         self.track = track
         self.sender = sender
         self.target = target
@@ -74,30 +82,47 @@ class Output:
         self.sequence_delta = 0
         """Added to the stream's sequence numbers, so that what was skipped leaves no gap."""
         self.report_due = 0.0
+        self._leader = leader
         self._queue: deque[Batch] = deque()
         self._catch_up: CatchUp | None = None
         self._line: CatchUp | None = None
         self._skipped_at = 0
         self._awaits_keyframe = False
 
-    def prepare(self, now: float) -> tuple[int, int]:
-        """Choose where to begin; return the first packet's sequence number and timestamp."""
+    def prepare(self, now: float, since: float | None = None) -> tuple[int, int]:
+        """Choose where to begin; return the first packet's sequence number and timestamp.
+
+        With `since`, timestamps stay as they are, and sound too is sent from what arrived then on.
+        """
+        if self._leader:
+            return self._leader.prepare(now) if self._leader.state == "idle" else self.position
         track = self.track
         self._awaits_keyframe = False
         self._queue.clear()
         self._catch_up = self._line = None
         self.report_due = 0.0
-        group = track.cache.group() if track.is_video else []
+        group: list[Batch] = []
+        if track.is_video:
+            group = track.cache.group()
+        elif since is not None:
+            group = track.history.since(since)
         if group:
             self._queue.extend(group)
-            self._catch_up = self._line = line = track.catch_up(group, now)
+            line = track.catch_up(group, now, squeezes=since is None)
+            self._catch_up = self._line = line
             return group[0].sequence + self.sequence_delta, line.timestamp(group[0].timestamp)
         self._awaits_keyframe = track.is_video
         return self.position
 
     @property
     def position(self) -> tuple[int, int]:
-        """The sequence number that is next when live, and the timestamp that was last."""
+        """The sequence number that is next, and its timestamp or, when live, the one before."""
+        if self._leader:
+            return self._leader.position
+        if self._queue:
+            batch, line = self._queue[0], self._catch_up
+            timestamp = line.timestamp(batch.timestamp) if line else batch.timestamp
+            return batch.sequence + self.sequence_delta, timestamp
         return self.track.next_sequence + self.sequence_delta, self.track.latest_timestamp
 
     def start(self, now: float) -> None:

@@ -34,26 +34,39 @@ class Reader:
         self._on_end = on_end
         self._outputs: dict[int, Output] = {}
 
-    def add(self, track: int, sender: Sender, target: object) -> None:
-        """Take the track with that index over that sender; a second call changes the way."""
+    def add(
+        self, track: int, sender: Sender, target: object, leader: Output | None = None
+    ) -> Output:
+        """Take the track with that index over that sender; a second call changes the way.
+
+        With a `leader`, another reader's output of the track, the viewer gets what that one sends.
+        """
         if previous := self._outputs.pop(track, None):
             previous.stop()
-        self._outputs[track] = Output(self.stream.tracks[track], sender, target)
+        output = Output(self.stream.tracks[track], sender, target, leader)
+        self._outputs[track] = output
+        return output
 
     def remove(self, track: int) -> None:
         """Give up the track with that index."""
         self.pause([track])
         del self._outputs[track]
 
-    def prepare(self, tracks: Iterable[int] | None = None) -> list[Beginning]:
+    def prepare(
+        self, tracks: Iterable[int] | None = None, *, keep_timestamps: bool = False
+    ) -> list[Beginning]:
         """Choose where these tracks (all, if None) begin. Nothing is sent before `start`.
 
-        Tracks that play already go on; their beginning is where they are.
+        Tracks that play already go on; their beginning is where they are. With `keep_timestamps`
+        the current group of pictures is sent as it was, with its sound: for those who keep what
+        they get, and don't show it at once.
         """
         now = time.monotonic()
         chosen = self._chosen(tracks)
+        since = _keyframe_arrived(chosen) if keep_timestamps else None
         firsts = [
-            output.prepare(now) if output.state == "idle" else output.position for output in chosen
+            output.prepare(now, since) if output.state == "idle" else output.position
+            for output in chosen
         ]
         # Every track's first packet was captured at another moment. Players take the timestamps
         # given here as one moment, so they are all put to the earliest.
@@ -118,3 +131,9 @@ class Reader:
         if tracks is None:
             return list(self._outputs.values())
         return [self._outputs[track] for track in tracks]
+
+
+def _keyframe_arrived(outputs: list[Output]) -> float | None:
+    """When the pictures that are sent first had arrived."""
+    groups = [output.track.cache.group() for output in outputs if output.track.is_video]
+    return min((group[0].arrived for group in groups if group), default=None)

@@ -26,6 +26,9 @@ _REPORT_INTERVAL_S = 5.0
 
 _KEYFRAME_REQUEST_INTERVAL_S = 1.0
 
+# How long a stream that nobody watches, but that is recorded, waits for its publisher to return.
+_RECORDED_PATIENCE_S = 10.0
+
 # Between the last of one publisher and the first of the next, where their clocks would overlap.
 _PUBLISHER_GAP_S = 0.1
 
@@ -60,6 +63,7 @@ class Stream:
         self.up_since: float | None = None
         self.origin = ""
         """How it is published, for people: `RTSP`; empty for a source of the server's own."""
+        self._published_at = 0.0
         self._publisher_lost_at = 0.0
         self.added_latency = Histogram()
         """From the arrival of a batch to its last copy being out."""
@@ -85,6 +89,7 @@ class Stream:
             own.begin_publication(track)
         self.publication = Publication(self, request_keyframe, on_replaced)
         self.up_since = time.time()
+        self._published_at = time.monotonic()
         return self.publication
 
     def take(self, index: int, batch: Batch, now: float) -> None:
@@ -132,14 +137,16 @@ class Stream:
     @property
     def silent_s(self) -> float:
         """For how long its publisher has sent nothing."""
-        arrivals = [track.latest.arrived for track in self.tracks if track.latest]
-        return time.monotonic() - max(arrivals) if arrivals else 0.0
+        arrivals = (track.latest.arrived for track in self.tracks if track.latest)
+        return time.monotonic() - max([self._published_at, *arrivals])
 
     def abandoned(self, now: float) -> bool:
         """Whether its publisher is gone, and nobody waits any more for another."""
         if self.publication:
             return False
-        patience_s = self._limits.publisher_wait_s if self.readers else 0.0
+        patience_s = _RECORDED_PATIENCE_S if self.taps else 0.0
+        if self.readers:
+            patience_s = self._limits.publisher_wait_s
         return now - self._publisher_lost_at > patience_s
 
     def end(self) -> None:
@@ -196,15 +203,19 @@ class Stream:
     def _since_epoch_s(self, track: StreamTrack, capture_time: float) -> float:
         """How long after the stream's beginning something was captured.
 
-        A publication's first batch of a track keeps its timestamps ahead of those before.
+        A publication's first batch keeps its timestamps ahead of those before, on all tracks.
         """
         if self._epoch is None:
             self._epoch = capture_time
-        if track.offset is None and track.latest is not None:
-            ahead = track.latest.timestamp - track.place(capture_time - self._epoch)
-            if ahead >= 0:
-                # The new publisher's clock is behind the old one's: move all its tracks alike.
-                self._epoch -= ahead / track.clock_rate + _PUBLISHER_GAP_S
+        if track.offset is None:
+            # The first of all tracks decides for them all: moved one by one, they would be out of
+            # step with each other.
+            is_first = all(each.offset is None for each in self.tracks)
+            since_s = capture_time - self._epoch
+            ahead_s = max(each.ahead_s(since_s) for each in (self.tracks if is_first else [track]))
+            if ahead_s >= 0:
+                # The new publisher's clock is behind the old one's.
+                self._epoch -= ahead_s + _PUBLISHER_GAP_S
         return capture_time - self._epoch
 
     def _tick_joins(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 
 from streamsocket.hub.cache import History, KeyframeCache
@@ -16,6 +17,10 @@ from streamsocket.rtp.batch import Batch
 from streamsocket.rtp.builder import build_batch
 from streamsocket.rtp.normalised import Normalised
 from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE
+
+# Sound is kept for as long as a group of pictures usually is: who records from its beginning on
+# has the sound, too.
+_SOUND_S = 12.0
 
 
 class StreamTrack:
@@ -41,7 +46,8 @@ class StreamTrack:
         self.offset: int | None = None
         self.latest: Batch | None = None
         self.cache = KeyframeCache(limits.keyframe_cache_bytes)
-        self.history = History(limits.history_s, limits.history_bytes)
+        history_s = limits.history_s if self.is_video else max(limits.history_s, _SOUND_S)
+        self.history = History(history_s, limits.history_bytes)
         self.datagrams = DatagramGroups(is_sound=not self.is_video)
         """Who gets this track's packets as datagrams, live."""
         self.interleaved = interleaved
@@ -128,6 +134,12 @@ class StreamTrack:
         """The timestamp of what is captured that long after the stream's beginning."""
         return self._first_timestamp + round(since_epoch_s * self.clock_rate)
 
+    def ahead_s(self, since_epoch_s: float) -> float:
+        """By how much what came last is ahead of what is captured that long after the beginning."""
+        if self.latest is None:
+            return -math.inf
+        return (self.latest.timestamp - self.place(since_epoch_s)) / self.clock_rate
+
     @property
     def latest_timestamp(self) -> int:
         """The timestamp of what came last."""
@@ -147,7 +159,7 @@ class StreamTrack:
         seconds = (timestamp - self.latest.timestamp) / self.clock_rate
         return self.latest.capture_time + seconds
 
-    def catch_up(self, group: list[Batch], now: float) -> CatchUp:
+    def catch_up(self, group: list[Batch], now: float, *, squeezes: bool = True) -> CatchUp:
         """The line on which a viewer who joins now comes from the group's keyframe to live."""
         newest = group[0].timestamp
         reordering = 0
@@ -161,4 +173,5 @@ class StreamTrack:
             live_timestamp=newest - reordering,
             clock_rate=self.clock_rate,
             longest_s=self.limits.join_seconds,
+            squeezes=squeezes,
         )

@@ -17,7 +17,6 @@ from streamsocket.mpegts.tables import (
     PAT_PID,
     ElementaryStream,
     Programme,
-    ProgrammeMap,
     SectionReader,
     parse_pat,
     parse_pmt,
@@ -77,10 +76,9 @@ class _Lane:
     continuity: Continuity = field(default_factory=Continuity)
     has_come: bool = False
     """Something came of it, if only what nobody can begin with."""
-    has_begun: bool = False
-    """There was something to begin with: a keyframe, a frame of sound."""
     codec: Codec | None = None
-    """What it was announced as."""
+    """What it is, as of the last keyframe; None until there was something to begin with."""
+    announced: Codec | None = None
     index: int = 0
 
 
@@ -104,14 +102,13 @@ class Demuxer:
         self.lost = 0
         """How often packets of the tracks were missing."""
         self.malformed = 0
-        """Tables and scrambled packets that were left out."""
+        """Tables that made no sense and were left out."""
         self._repair = TimestampRepair()
         self._packets = PacketReader()
         self._unwrapper = Unwrapper()
         self._pat = _Table()
         self._pmt = _Table()
         self._programme: Programme | None = None
-        self._map: ProgrammeMap | None = None
         self._lanes: dict[int, _Lane] = {}
         self._is_announced = False
         self._refused: set[str] = set()
@@ -162,7 +159,8 @@ class Demuxer:
             except ParseError:
                 self.malformed += 1
                 continue
-            if programme_map and programme_map.number == getattr(self._programme, "number", None):
+            programme = self._programme
+            if programme and programme_map and programme_map.number == programme.number:
                 self._open(programme_map.streams)
 
     def _sections(self, table: _Table, packet: Packet) -> list[bytes]:
@@ -198,8 +196,7 @@ class Demuxer:
         if lanes != self._lanes:
             self._lanes = lanes
             self._is_announced = False
-            self._waiting.clear()
-            self._waiting_bytes = 0
+            self._waiting = [each for each in self._waiting if each[0] in lanes.values()]
             self._first_known = None
 
     def _take(self, lane: _Lane, packet: Packet, now: float) -> None:
@@ -228,17 +225,19 @@ class Demuxer:
 
     def _emit(self, lane: _Lane, timed: Timed, now: float) -> None:
         """Pass an access unit on, or keep it until the tracks are known."""
-        if not lane.has_begun:
-            # Nobody could decode what comes before a keyframe, or without parameter sets.
-            if not timed.unit.keyframe or lane.feed.codec is None:
-                return
-            lane.has_begun = True
+        codec = lane.feed.codec
+        is_news = False
+        if timed.unit.keyframe and codec is not lane.codec and _is_readable(codec):
+            lane.codec = codec
+            is_news = _differ(codec, lane.announced)
+        if lane.codec is None:
+            return  # nobody can decode what comes before a keyframe, or without parameter sets
         unit = Unit(lane.index, timed.unit, timed.shown, timed.decoding, now)
         if not self._is_announced:
             self._waiting.append((lane, unit))
             self._waiting_bytes += sum(map(len, timed.unit.units))
             return
-        if timed.unit.keyframe and _differ(lane.feed.codec, lane.codec):
+        if is_news:
             self._announce()
             unit.track = lane.index
         self._events.append(unit)
@@ -246,7 +245,7 @@ class Demuxer:
     def _ready(self, now: float) -> bool:
         """Whether there is nothing to wait for any more."""
         lanes = self._lanes.values()
-        if not any(lane.has_begun for lane in lanes):
+        if all(lane.codec is None for lane in lanes):
             return False
         if self._first_known is None:
             self._first_known = now
@@ -255,7 +254,7 @@ class Demuxer:
         waited = now - self._first_known
         for lane in lanes:
             patience_s = KEYFRAME_WAIT_S if lane.has_come else SILENT_TRACK_WAIT_S
-            if not lane.has_begun and waited < patience_s:
+            if lane.codec is None and waited < patience_s:
                 return False
         pictures = [unit for lane, unit in self._waiting if lane.feed.kind == "video"]
         is_reordered = bool(pictures) and pictures[0].shown != pictures[0].decoding
@@ -267,14 +266,12 @@ class Demuxer:
 
     def _announce(self) -> None:
         """Say what the tracks are, and pass on what was kept until now."""
-        known = [lane for lane in self._lanes.values() if lane.has_begun]
-        known.sort(key=lambda lane: lane.feed.kind, reverse=True)  # the picture first
-        tracks = []
-        for index, lane in enumerate(known):
-            codec = lane.feed.codec
-            assert codec
-            lane.index, lane.codec = index, codec
-            tracks.append(Track(codec, _frame_rate(codec)))
+        known = sorted(self._lanes.values(), key=lambda lane: lane.feed.kind, reverse=True)
+        tracks: list[Track] = []
+        for lane in known:  # the picture first
+            if lane.codec:
+                lane.index, lane.announced = len(tracks), lane.codec
+                tracks.append(Track(lane.codec, _frame_rate(lane.codec)))
         self._is_announced = True
         self._events.append(TracksKnown(tuple(tracks)))
         waiting, self._waiting = self._waiting, []
@@ -293,18 +290,21 @@ class Demuxer:
             self._events.append(Refused(reason))
 
 
+def _is_readable(codec: Codec | None) -> bool:
+    """Whether viewers can be told what it is."""
+    try:
+        return bool(codec and _essence(codec))
+    except ParseError:
+        return False
+
+
 def _differ(codec: Codec | None, announced: Codec | None) -> bool:
-    """Whether viewers must be told of another codec.
+    """Whether viewers must be told of another codec; both are readable, or None.
 
     Parameter sets change often, and mostly in what only decoders want to know: these get them with
     the keyframes.
     """
-    if codec == announced or codec is None:
-        return False
-    try:
-        return _essence(codec) != _essence(announced)
-    except ParseError:
-        return False
+    return codec != announced and _essence(codec) != _essence(announced)
 
 
 def _essence(codec: Codec | None) -> object:
@@ -318,9 +318,6 @@ def _essence(codec: Codec | None) -> object:
 def _frame_rate(codec: Codec) -> Fraction | None:
     if not isinstance(codec, H264 | H265):
         return None
-    try:
-        parse = h264.parse_sps if isinstance(codec, H264) else h265.parse_sps
-        rate = parse(codec.sps).frame_rate
-    except ParseError:
-        return None
+    parse = h264.parse_sps if isinstance(codec, H264) else h265.parse_sps
+    rate = parse(codec.sps).frame_rate
     return rate if rate and 1 <= rate <= 240 else None

@@ -68,9 +68,10 @@ class PesReader:
                 finished = self._finish()
             self._open = True
         elif self._open:
-            self._stuffing_misleads |= self._stuffed
             if lost:
                 self._note_hole()
+            else:
+                self._stuffing_misleads |= self._stuffed
         else:
             self._stuffing_misleads |= self._ended_by_stuffing and not lost
             return []

@@ -100,11 +100,13 @@ class ProgrammeMap:
 
 
 def parse_pat(section: bytes) -> tuple[Programme, ...]:
-    """The programmes in a section of the PAT (2.4.4.3); none where it is not in force yet.
+    """The programmes in the PAT's first section (2.4.4.3); none in others, or not in force yet.
 
     Raises ParseError.
     """
     body = _checked(section, _PAT_ID, "PAT")
+    if section[6]:  # section_number
+        return ()
     found = []
     for position in range(0, len(body) - 3, 4):
         number = int.from_bytes(body[position : position + 2], "big")

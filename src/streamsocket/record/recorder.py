@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 
 from streamsocket.hub.hub import Hub
@@ -22,26 +21,11 @@ from streamsocket.record.link import (
 )
 from streamsocket.record.process import RecorderProcess
 from streamsocket.record.rules import Rule, rule_for
+from streamsocket.status import RecordingStatus
 
 _log = logging.getLogger("streamsocket.record")
 
 _TOO_SLOW = "The disk is too slow: {} packets were not recorded."
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingStatus:
-    """One recording in progress."""
-
-    stream: str
-    path: str | None
-    """The file that is being written; None while there is none."""
-    seconds: float
-    """How much is in that file."""
-    bytes: int
-    skipped_packets: int
-    """What the disk was too slow for, since the stream began."""
-    message: str | None
-    """What is wrong, a sentence."""
 
 
 def _nothing_yet(recording: int) -> RecordingState:

@@ -223,20 +223,20 @@ class StreamRecording:
             replace(track, codec=codec)
             for track, codec in zip(self._assembler.tracks, codecs, strict=True)
         ]
-        index_path = None
+        segment = None
         try:
             index = self._open_index()
             local = datetime.fromtimestamp(began).astimezone()
             path = unused(index.root / self._pattern.relative(self.stream, local))
-            index_path = path.relative_to(index.root).as_posix()
-            said = tuple(f"{codec.name} {describe(codec)}".rstrip() for codec in codecs)
-            index.begin(Recorded(index_path, self.stream, began, said))
+            # The file first: what cannot be opened, over and over, shall not fill the index.
             segment = _Segment(index, path, tracks, seconds, began)
+            said = tuple(f"{codec.name} {describe(codec)}".rstrip() for codec in codecs)
+            index.begin(Recorded(segment.index_path, self.stream, began, said))
         except (RecordError, OSError, ValueError, OverflowError) as error:
+            if segment:
+                with suppress(RecordError, OSError):
+                    segment.writer.close()  # which removes the file: nothing is in it
             self._fail(error, now)
-            if index_path is not None:
-                with suppress(OSError, KeyError):
-                    index.remove(index_path)
             return None
         self.message = None
         return segment

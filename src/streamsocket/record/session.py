@@ -16,6 +16,7 @@ from streamsocket.media.codec import Track
 from streamsocket.record.errors import NewFileNeededError, RecordError
 from streamsocket.record.formats import container_for, what_changed
 from streamsocket.record.writer import RecordingWriter
+from streamsocket.rtsp.url import without_credentials
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 """A lost connection is tried again after a time that doubles from the one to the other."""
@@ -41,6 +42,8 @@ class Progress:
     pictures: int = 0
     lost: int = 0
     """Packets that never came."""
+    left_out: int = 0
+    """Pictures and frames of sound that came faster than the disk could take them."""
     files: list[Path] = field(default_factory=list)
     """Those that something was written into."""
     tracks: list[Track] = field(default_factory=list)
@@ -95,7 +98,6 @@ class Recording:
         self._work: asyncio.Task[None] | None = None
         self._limit = asyncio.timeout_at(None)
         self._finished_s, self._finished_bytes, self._finished_pictures = 0.0, 0, 0
-        self._lost_before = 0
 
     async def run(self) -> None:
         """Record until the end, or until `stop` is called. To be called once.
@@ -116,7 +118,8 @@ class Recording:
         if not self._work.cancelled():
             self._work.result()
         if not self.progress.files:
-            raise RecordError(f"Nothing was recorded: no keyframe came from {self._url}.")
+            shown = without_credentials(self._url)
+            raise RecordError(f"Nothing was recorded: no keyframe came from {shown}.")
 
     def stop(self) -> None:
         """End the recording: the file is finished, and `run` returns."""
@@ -142,7 +145,10 @@ class Recording:
         while True:
             try:
                 async with open_url(
-                    self._url, transport=self._transport, timeout_s=self._timeout_s
+                    self._url,
+                    transport=self._transport,
+                    timeout_s=self._timeout_s,
+                    keep_timestamps=True,
                 ) as session:
                     retry_s = FIRST_RETRY_S
                     await self._record(session)
@@ -170,12 +176,13 @@ class Recording:
             else:
                 self._writer.rejoin()
         progress.state = "waiting for a keyframe"
-        self._lost_before = progress.lost
+        lost_before, left_out_before = progress.lost, progress.left_out
         async for received in session:
             await self._write(received)
-            progress.lost = self._lost_before + sum(
+            progress.lost = lost_before + sum(
                 track.receiver.statistics.lost for track in session.tracks
             )
+            progress.left_out = left_out_before + session.dropped.total()
             if self._seconds is not None and progress.seconds >= self._seconds:
                 return
 

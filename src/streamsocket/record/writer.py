@@ -106,7 +106,7 @@ class RecordingWriter:
         self.pictures = 0
         """Pictures in the file."""
         self.damaged = 0
-        """Units that arrived damaged."""
+        """Units that arrived damaged, or that the container does not take."""
         self._container_form = container_for(self.path, tracks)
         kinds = [track.kind for track in tracks]
         self._leader = kinds.index("video") if "video" in kinds else 0
@@ -117,6 +117,7 @@ class RecordingWriter:
         self._container: OutputContainer | None = None
         self._written: list[_Written | None] = [None] * len(tracks)
         self._whole_bytes, self._whole_s = 0, 0.0
+        self._late: int | None = None
         self._awaits_keyframe = True
         self._failure: RecordError | None = None
         try:
@@ -129,6 +130,8 @@ class RecordingWriter:
     @property
     def duration_s(self) -> float:
         """How long the recording is so far, in seconds."""
+        if self._failure:
+            return self._whole_s
         return max(
             (
                 float((each.last_pts + each.frame_duration) * each.time_base)
@@ -158,7 +161,7 @@ class RecordingWriter:
                 return
         if self.tracks[track_index].kind == "video":
             if unit.keyframe:
-                self._check_codec(track_index, unit)
+                self._check_form(track_index, unit)
                 self._awaits_keyframe = not is_known(self.tracks[track_index].codec)
             if self._awaits_keyframe:
                 return
@@ -194,7 +197,11 @@ class RecordingWriter:
         if not self._container:
             self.path.unlink(missing_ok=True)
 
-    def _check_codec(self, index: int, keyframe: AccessUnit) -> None:
+    def _check_form(self, index: int, keyframe: AccessUnit) -> None:
+        """Raise NewFileNeededError if from this keyframe on, another file is needed."""
+        if self._late is not None:
+            name = {"video": "picture", "audio": "sound"}[self.tracks[self._late].kind]
+            raise NewFileNeededError(f"The {name} has begun.", self.tracks)
         track = self.tracks[index]
         codec = codec_now(track.codec, keyframe)
         if codec == track.codec:
@@ -253,8 +260,8 @@ class RecordingWriter:
     def _add(self, index: int, unit: AccessUnit, captured: float | None) -> None:
         written = self._written[index]
         if written is None:
-            name = {"video": "picture", "audio": "sound"}[self.tracks[index].kind]
-            raise NewFileNeededError(f"The {name} has begun.", self.tracks)
+            self._late = index  # it will be in the next file, which begins with a keyframe
+            return
         pts = dts = self._timeline.place(index, unit.timestamp, captured)
         if pts < 0:
             return  # sound before the picture, or a picture that refers to what came before
@@ -274,7 +281,10 @@ class RecordingWriter:
         try:
             self._container.mux_one(packet)
         except (OSError, av.FFmpegError) as error:
-            raise self._fail(error) from None
+            if self._file.failure or not self._whole_bytes:
+                raise self._fail(error) from None
+            self.damaged += 1  # the muxer does not take this one; it may take the next
+            return
         size = os.fstat(self._file.fileno()).st_size
         if size > self._whole_bytes:
             self._whole_bytes, self._whole_s = size, before_s

@@ -8,6 +8,7 @@ import socket
 import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsocket.errors import StreamSocketError
@@ -40,6 +41,8 @@ class RtmpServer:
     """Accepts RTMP connections and publishes what they send.
 
     `publish` is the hub's. Without `access`, everybody on this machine may publish and nobody else.
+    `check_free` raises `StreamSocketError` for a name that is taken: whoever asks for it is told at
+    once, and not when its stream is about to be published.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class RtmpServer:
         options: RtmpOptions,
         publish: Publish,
         access: Access | None = None,
+        check_free: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.loop = loop
         self.options = options
@@ -57,6 +61,7 @@ class RtmpServer:
         self.buffer = memoryview(bytearray(_RECEIVE_BYTES))
         """Where connections read to; what is in it belongs to nobody after that."""
         self._access = access
+        self._check_free = check_free
         self._connections: dict[RtmpConnection, None] = {}
         self._per_address: Counter[str] = Counter()
         self._past_repairs = 0
@@ -145,6 +150,7 @@ class RtmpServer:
             await self._access.admit("publish", address.name, host, address.user, address.password)
         elif not _is_loopback(host):
             raise StreamSocketError("Only programs on the server's own machine may publish.")
+        self._check_free(address.name)
 
     def _check(self) -> None:
         now = time.monotonic()

@@ -11,18 +11,20 @@ from functools import partial
 from typing import Literal
 
 from streamsocket.errors import ConnectError
+from streamsocket.rtsp.client_multicast import agreed_group
 from streamsocket.rtsp.client_udp import UdpPair
 from streamsocket.rtsp.dialogue import Dialogue, ElsewhereError, NonsenseError, RefusedError
 from streamsocket.rtsp.headers import TransportSpec
 from streamsocket.rtsp.sdp import Media, SessionDescription
 
-Protocol = Literal["udp", "tcp"]
+Protocol = Literal["udp", "tcp", "multicast"]
 
 PacketHandler = Callable[[int, bool, bytes, float], None]
 """`(track, is_rtcp, data, arrival)`; `arrival` in seconds since the epoch."""
 
 TEARDOWN_S = 1.0
 _NAMES = {"video": "picture", "audio": "sound"}
+_WAYS: dict[Protocol, str] = {"udp": "over UDP", "tcp": "over TCP", "multicast": "by multicast"}
 _SERVICE_UNAVAILABLE = 503
 _BUSY_PAUSES_S = (0.2, 0.8)
 """How long a server that is busy is left alone: gst-rtsp-server is, after its last viewer left."""
@@ -99,6 +101,8 @@ class RtspClient:
             )
             self._ports[track] = ports
             wish = TransportSpec("udp", client_ports=(ports.port, ports.port + 1))
+        elif protocol == "multicast":
+            wish = TransportSpec("udp", multicast=True)
         else:
             wish = TransportSpec("tcp", interleaved=(2 * track, 2 * track + 1))
         try:
@@ -111,7 +115,7 @@ class RtspClient:
             name = _NAMES.get(media.kind, media.kind)
             if unsupported or self._protocols - {protocol}:
                 raise TransportRefusedError(
-                    f"{dialogue.address} refuses to send the {name} over {protocol.upper()} "
+                    f"{dialogue.address} refuses to send the {name} {_WAYS[protocol]} "
                     f"({refusal.status} {refusal.reason}).",
                     unsupported=protocol if unsupported else None,
                 ) from refusal
@@ -123,14 +127,24 @@ class RtspClient:
             await ports.open({server[0], agreed.source or server[0]})
             if agreed.server_ports:
                 ports.aim(server, agreed.server_ports)
+        elif protocol == "multicast":
+            ports = self._ports[track] = UdpPair(
+                dialogue.transport.get_extra_info("sockname"),
+                partial(self._on_packet, track),
+                agreed_group(agreed),
+            )
+            # What a group's packets come from need not be the address that RTSP is spoken with.
+            await ports.open(None)
         else:
             for is_rtcp, channel in enumerate(agreed.interleaved or wish.interleaved or ()):
                 self._channels[channel] = track, bool(is_rtcp)
 
-    async def play(self) -> None:
-        """Let the packets come."""
+    async def play(self, *, keep_timestamps: bool = False) -> None:
+        """Let the packets come; see `ClientProtocol.request_play`."""
         self._punch()
-        await self._dialogue.request("PLAY", self._dialogue.protocol.request_play())
+        await self._dialogue.request(
+            "PLAY", self._dialogue.protocol.request_play(keep_timestamps=keep_timestamps)
+        )
         self._playing = True
         self._dialogue.stay_alive(self._punch)
 

@@ -15,6 +15,7 @@ from streamsocket.rtsp import sdp
 from streamsocket.rtsp.authentication import Credentials, parse_challenges
 from streamsocket.rtsp.headers import (
     DEFAULT_SESSION_TIMEOUT_S,
+    KEEP_TIMESTAMPS,
     RtpInfo,
     TransportSpec,
     parse_rtp_info,
@@ -152,12 +153,14 @@ class ClientProtocol:
         """Ask the server to take what is sent from now on."""
         return self._request("RECORD", self.server.url, {"Range": "npt=0.000-"})
 
-    def request_play(self) -> bytes:
+    def request_play(self, *, keep_timestamps: bool = False) -> bytes:
         """Ask for what was set up to begin.
 
         Without a Range: `npt=0.000-` makes some servers seek, for all who watch the stream.
+        `keep_timestamps` asks a server like ours not to squeeze those of the first pictures.
         """
-        return self._request("PLAY", self._control_url)
+        headers = {KEEP_TIMESTAMPS: "kept"} if keep_timestamps else {}
+        return self._request("PLAY", self._control_url, headers)
 
     def request_pause(self) -> bytes:
         """Ask the server to send nothing until PLAY."""

@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 from streamsocket.errors import ConnectError, StreamSocketError
+from streamsocket.rtsp.client_multicast import Group, join
 from streamsocket.rtsp.udp_ports import bind_pair
 
 DatagramHandler = Callable[[bool, bytes, float], None]
@@ -29,22 +30,27 @@ PUNCH_RTCP = b"\x80\xc9\x00\x01\x00\x00\x00\x00"
 class UdpPair:
     """Two bound sockets that hand on what comes from the server's address and nothing else.
 
-    Raises ConnectError where no pair of ports is free.
+    With a `group`, they are in that multicast group instead of on ports of their own, and hand on
+    whatever is sent to it. Raises ConnectError where no pair of ports is free.
     """
 
-    def __init__(self, local_address: tuple[Any, ...], handler: DatagramHandler):
+    def __init__(
+        self, local_address: tuple[Any, ...], handler: DatagramHandler, group: Group | None = None
+    ):
         self._handler = handler
-        self._senders: Collection[str] = ()
+        self._senders: Collection[str] | None = ()
         self._targets: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
-        self._sockets = _bind_pair(local_address)
+        self._sockets = join(group, local_address) if group else _bind_pair(local_address)
+        for sock in self._sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self._transports: list[asyncio.DatagramTransport] = []
         self.port: int = self._sockets[0].getsockname()[1]
         """The even port; RTCP's is the next."""
         self.foreign = 0
         """Datagrams that came from somebody else and were dropped."""
 
-    async def open(self, senders: Collection[str]) -> None:
-        """Start to receive what comes from the addresses in `senders`."""
+    async def open(self, senders: Collection[str] | None) -> None:
+        """Start to receive what comes from the addresses in `senders`; None: from anywhere."""
         self._senders = senders
         loop = asyncio.get_running_loop()
         for is_rtcp, sock in enumerate(self._sockets):
@@ -74,7 +80,7 @@ class UdpPair:
 
     def receive(self, is_rtcp: bool, data: bytes, sender: str, arrival: float) -> None:
         """Hand a datagram on if it is the server's."""
-        if sender in self._senders:
+        if self._senders is None or sender in self._senders:
             self._handler(is_rtcp, data, arrival)
         else:
             self.foreign += 1
@@ -132,12 +138,9 @@ def _bind_pair(local_address: tuple[Any, ...]) -> tuple[socket.socket, socket.so
     if len(local_address) == 4 and local_address[3]:  # a link-local IPv6 address needs its scope
         host = f"{host}%{local_address[3]}"
     try:
-        pair = bind_pair(host)
+        return bind_pair(host)
     except StreamSocketError as error:
         raise ConnectError(
             "No two neighbouring UDP ports are free on this machine: "
             "end a program that holds many, or ask for --transport tcp."
         ) from error
-    for sock in pair:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    return pair

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamsocket.auth.access import AccessDeniedError
@@ -77,6 +78,7 @@ class RtspConnection:
             timeout_s=round(server.options.session_timeout_s),
             # What is encrypted here must not leave in the clear beside it.
             udp=not isinstance(accepted, TlsSocket),
+            multicast=server.multicast is not None,
         )
         access = server.access
         self._authentication = ServerAuthentication(access.user, access.digest_algorithms)
@@ -301,19 +303,31 @@ class RtspConnection:
             self._refuse(event, 455, f"'{name}' has changed: set up a new connection")
             return
         server_ports = None
-        if event.transport.client_ports:
+        ssrc: int | None = stream.tracks[index].ssrc
+        if event.transport.multicast and self._server.multicast:
+            try:
+                transport = self.viewer.set_up_multicast(
+                    index, self._server.multicast, event.transport
+                )
+            except StreamSocketError as error:
+                if self._protocol.session_id is None:
+                    self._end_session()
+                self._refuse(event, 461, str(error))
+                return
+            event = replace(event, transport=transport)
+            ssrc = None  # in answers it belongs to unicast alone (RFC 2326, 12.39)
+        elif event.transport.client_ports:
             ports = event.transport.client_ports
             server_ports = self.viewer.set_up_udp(index, self._address, ports)
         else:
             self.viewer.set_up_tcp(index, self._sender, event.transport)
-        ssrc = stream.tracks[index].ssrc
         self._sender.write(
             self._protocol.setup_done(event, track=index, server_ports=server_ports, ssrc=ssrc)
         )
 
     def _play(self, event: PlayRequested) -> None:
         assert self.viewer is not None
-        positions = self.viewer.prepare(event.tracks)
+        positions = self.viewer.prepare(event.tracks, keep_timestamps=event.keep_timestamps)
         # The answer first: over TCP it shares the connection with the packets.
         self._sender.write(self._protocol.playing(event, positions))
         self.viewer.start(event.tracks)

@@ -14,6 +14,9 @@ from streamsocket.errors import ParseError
 
 DEFAULT_SESSION_TIMEOUT_S = 60
 
+KEEP_TIMESTAMPS = "X-StreamSocket-Timestamps"
+"""Ours alone: with the value `kept`, PLAY sends the current group of pictures as it was."""
+
 # What lies between separators that are not quoted; a quote without its end reaches to the end.
 _BETWEEN_COMMAS = re.compile(r'(?:[^,"]|"[^"]*(?:"|$))+')
 _BETWEEN_SEMICOLONS = re.compile(r'(?:[^;"]|"[^"]*(?:"|$))+')
@@ -45,6 +48,10 @@ class TransportSpec:
     ssrc: int | None = None
     mode: str | None = None
     """PLAY or RECORD, in capitals."""
+    ports: tuple[int, int] | None = None
+    """The UDP ports of RTP and RTCP in a multicast group, whose address is the destination."""
+    ttl: int | None = None
+    """How many networks multicast packets may pass through."""
 
     def serialise(self) -> str:
         """The value as it is sent."""
@@ -58,9 +65,12 @@ class TransportSpec:
             ("interleaved", self.interleaved),
             ("client_port", self.client_ports),
             ("server_port", self.server_ports),
+            ("port", self.ports),
         ):
             if pair is not None:
                 parts.append(f"{name}={pair[0]}-{pair[1]}")
+        if self.ttl is not None:
+            parts.append(f"ttl={self.ttl}")
         if self.ssrc is not None:
             parts.append(f"ssrc={self.ssrc:08X}")
         if self.mode is not None:
@@ -133,6 +143,7 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
         key, _, parameter_value = parameter.partition("=")
         values.setdefault(key.strip().lower(), parameter_value.replace('"', "").strip())
     ssrc = _HEX32.fullmatch(values.get("ssrc", ""))
+    ttl = re.fullmatch(r"[0-9]{1,3}", values.get("ttl", ""))
     return TransportSpec(
         protocol="tcp" if lower == "TCP" else "udp",
         profile=profile,
@@ -144,6 +155,8 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
         source=_parse_host(values, "source"),
         ssrc=int(ssrc[1], 16) if ssrc else None,  # cameras write all sorts of things here
         mode=values["mode"].upper() if values.get("mode") else None,
+        ports=_parse_pair(values, "port", 65_535),
+        ttl=int(ttl[0]) if ttl and int(ttl[0]) <= 255 else None,
     )
 
 

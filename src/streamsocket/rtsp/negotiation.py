@@ -28,19 +28,27 @@ def choose_transport(
     channels_in_use: Collection[int],
     mode: Literal["PLAY", "RECORD"] = "PLAY",
     udp: bool = True,
+    multicast: bool = False,
 ) -> TransportSpec:
     """Take the first offer that can be served, with interleaved channels where it names none.
 
-    `channels_in_use` are those of the connection's other tracks. Raises the two errors above.
+    `channels_in_use` are those of the connection's other tracks. With `multicast`, tracks are sent
+    to groups where that is asked for; which group is for the server to say, whatever the offer
+    wishes for. Raises the two errors above.
     """
     objections = []
     for offer in offers:
-        objection = _objection(offer, channels_in_use, mode)
+        if offer.multicast:
+            objection = _objection_to_multicast(offer, mode, enabled=multicast)
+        else:
+            objection = _objection(offer, channels_in_use, mode)
         if offer.protocol == "udp" and not udp:
             objection = "over TLS there is RTP/AVP/TCP only"
         if objection:
             objections.append(objection)
             continue
+        if offer.multicast:
+            return TransportSpec("udp", offer.profile, multicast=True)
         if offer.destination and not _same_host(offer.destination, client_host):
             raise ForeignDestinationError("media is sent to the address that asks for it only")
         agreed_mode = mode if mode == "RECORD" else None
@@ -56,13 +64,9 @@ def choose_transport(
 def _objection(
     offer: TransportSpec, channels_in_use: Collection[int], mode: Literal["PLAY", "RECORD"]
 ) -> str | None:
-    """Why an offer cannot be served."""
-    if offer.multicast:
-        return "there is no multicast here"
-    if offer.profile not in ("AVP", "AVPF"):
-        return f"there is no RTP/{offer.profile} here, only RTP/AVP and RTP/AVPF"
-    if offer.mode is not None and mode not in offer.mode and not _receives(offer.mode, mode):
-        return f"mode={offer.mode[:20]} is not what was asked for before: {mode} is"
+    """Why an offer to send or to receive for one player alone cannot be served."""
+    if objection := _objection_to_terms(offer, mode):
+        return objection
     if offer.protocol == "udp":
         if not offer.client_ports:
             return "UDP needs a client_port"
@@ -75,6 +79,28 @@ def _objection(
             return f"the interleaved channels {rtp}-{rtcp} are taken"
         return None
     return None if _free(channels_in_use) else "no interleaved channels are free"
+
+
+def _objection_to_multicast(
+    offer: TransportSpec, mode: Literal["PLAY", "RECORD"], *, enabled: bool
+) -> str | None:
+    """Why an offer to receive what is sent to a group cannot be served."""
+    if not enabled:
+        return "there is no multicast here"
+    if mode == "RECORD":
+        return "nothing is received by multicast here"
+    if offer.protocol == "tcp":
+        return "there is no multicast over TCP"
+    return _objection_to_terms(offer, mode)
+
+
+def _objection_to_terms(offer: TransportSpec, mode: Literal["PLAY", "RECORD"]) -> str | None:
+    """Why the profile or the mode of an offer is none that can be served."""
+    if offer.profile not in ("AVP", "AVPF"):
+        return f"there is no RTP/{offer.profile} here, only RTP/AVP and RTP/AVPF"
+    if offer.mode is not None and mode not in offer.mode and not _receives(offer.mode, mode):
+        return f"mode={offer.mode[:20]} is not what was asked for before: {mode} is"
+    return None
 
 
 def _receives(offered: str, mode: Literal["PLAY", "RECORD"]) -> bool:

@@ -62,17 +62,18 @@ class Publisher:
 
         `peer` is the publisher's RTCP address. Raises `StreamSocketError` where no port is free.
         """
+        ports = None
+        if transport.protocol == "udp":
+            self._udp[track] = UdpIntake(
+                self._loop,
+                own_host,
+                peer,
+                on_packets=partial(self._receive_datagrams, track),
+                on_rtcp=partial(self.receive_rtcp, track),
+            )
+            ports = self._udp[track].ports
         self._transports[track] = transport
-        if transport.protocol == "tcp":
-            return None
-        udp = self._udp[track] = UdpIntake(
-            self._loop,
-            own_host,
-            peer,
-            on_packets=partial(self._receive_datagrams, track),
-            on_rtcp=partial(self.receive_rtcp, track),
-        )
-        return udp.ports
+        return ports
 
     def record(self, hub: Hub, *, replace: bool, on_replaced: Callable[[], None]) -> None:
         """Publish the tracks that were set up.

@@ -100,7 +100,7 @@ class _Pull:
             )
             for track, (media, codec) in enumerate(self._medias)
         ]
-        await client.play()
+        await client.play(keep_timestamps=True)
         self._last_arrival = time.monotonic()
         self._tick()
 

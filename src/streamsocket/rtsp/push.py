@@ -103,7 +103,7 @@ class _Push:
         await dialogue.request("RECORD", dialogue.protocol.request_record())
         self._recording = True
         dialogue.stay_alive()
-        self._reader.prepare()
+        self._reader.prepare(keep_timestamps=True)
         self._reader.start()
 
     async def last(self, *, needs_reports: bool) -> None:

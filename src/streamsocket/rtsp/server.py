@@ -19,6 +19,7 @@ from streamsocket.hub.hub import Hub
 from streamsocket.hub.udp import Address, UdpSender
 from streamsocket.listening import listening_socket
 from streamsocket.rtsp.connection import RtspConnection
+from streamsocket.rtsp.multicast import MulticastGroups, MulticastOptions
 from streamsocket.rtsp.udp_ports import bind_pair
 from streamsocket.tls import TlsSocket
 
@@ -46,6 +47,8 @@ class RtspOptions:
     replace_publishers: bool = False
     tls_port: int | None = None
     """Where RTSP over TLS is spoken, if anywhere; 0: any free port."""
+    multicast: MulticastOptions | None = None
+    """Where to send for all who ask for multicast; None: nobody gets it."""
     max_connections: int = 4000
     max_connections_per_address: int = 1000
 
@@ -70,6 +73,8 @@ class RtspServer:
         self.access = access or Access({})
         self.loop = loop
         self.options = options
+        self.multicast = MulticastGroups(loop, options.multicast) if options.multicast else None
+        """Who is sent to in groups; None where nobody is."""
         self.refused: Counter[str] = Counter()
         """What was refused since the start, by reason."""
         self._listener: socket.socket | None = None
@@ -92,8 +97,12 @@ class RtspServer:
                     options.host, options.tls_port, backlog=_BACKLOG, port_option="rtsps.port"
                 )
                 self._tls_listener.setblocking(False)
+            if self.multicast:
+                self.multicast.open()
             self._rtp, self._rtcp = bind_pair(options.host, options.udp_port)
         except StreamSocketError:
+            if self.multicast:
+                self.multicast.close()
             listener.close()
             if self._tls_listener:
                 self._tls_listener.close()
@@ -119,6 +128,8 @@ class RtspServer:
         for each in (*self._listeners(), self._rtp, self._rtcp):
             self.loop.remove_reader(each)
             each.close()
+        if self.multicast:
+            self.multicast.close()
         self._listener = self._tls_listener = None
 
     @property

@@ -40,7 +40,7 @@ class SetupRequested:
     url: StreamUrl
     """Its `track` is None where the URL names none, as may be if the stream has only one."""
     transport: TransportSpec
-    """What was agreed: the client's UDP ports, or the channels in this connection."""
+    """What was agreed: the client's UDP ports, the channels in this connection, or multicast."""
     records: bool = False
     """The track is one that a publisher announced, its index that in the announcement."""
 
@@ -53,6 +53,8 @@ class PlayRequested:
     url: StreamUrl
     tracks: tuple[int, ...]
     """Those that are playing already go on as they are."""
+    keep_timestamps: bool = False
+    """The client records: it wants the current group of pictures as it was."""
 
 
 @dataclass(frozen=True, slots=True)

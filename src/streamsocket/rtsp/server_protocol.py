@@ -29,6 +29,7 @@ from streamsocket.errors import ParseError
 from streamsocket.rtsp import sdp
 from streamsocket.rtsp.headers import (
     DEFAULT_SESSION_TIMEOUT_S,
+    KEEP_TIMESTAMPS,
     RtpInfo,
     Session,
     TransportSpec,
@@ -136,11 +137,13 @@ class ServerProtocol:
         *,
         timeout_s: int = DEFAULT_SESSION_TIMEOUT_S,
         udp: bool = True,
+        multicast: bool = False,
     ) -> None:
         """Without `udp`, tracks are sent and received over the connection alone."""
         self._client_host = client_host
         self._timeout_s = timeout_s
         self._udp = udp
+        self._multicast = multicast
         self._alive_at = now
         self._parser = Parser()
         self._broken = False
@@ -376,6 +379,7 @@ class ServerProtocol:
                 channels_in_use=in_use,
                 mode="PLAY" if self._announced is None else "RECORD",
                 udp=self._udp,
+                multicast=self._multicast,
             )
         except ParseError as error:
             raise _RefusalError(400, str(error)) from None
@@ -389,13 +393,15 @@ class ServerProtocol:
         self, request: Request, url: StreamUrl, description: SessionDescription
     ) -> StreamUrl:
         """Which of the tracks that the publisher announced it means to set up."""
-        wanted = without_credentials(request.url).rstrip("/")
+        wanted = without_credentials(request.url)
+        # Appended to the URL of ANNOUNCE, after a query or before it; or a whole URL by itself.
+        ends = wanted.rstrip("/"), wanted.partition("?")[0].rstrip("/")
         for index, media in enumerate(description.medias):
             control = (media.control or "").strip()
-            # Appended to the URL of ANNOUNCE, or a whole URL by itself.
-            if control and control != "*" and wanted.endswith("/" + control.strip("/")):
-                return replace(url, path=self._path, track=index)
-            if control and wanted == without_credentials(control).rstrip("/"):
+            if control in ("", "*"):
+                continue
+            whole = without_credentials(control).rstrip("/")
+            if any(end.endswith("/" + control.strip("/")) or end == whole for end in ends):
                 return replace(url, path=self._path, track=index)
         if len(description.medias) == 1:
             return replace(url, path=self._path, track=0)
@@ -413,7 +419,8 @@ class ServerProtocol:
                 raise _RefusalError(457, str(error)) from None
             if unit != "npt":
                 raise _RefusalError(457, f"the stream is live, and has npt rather than {unit}")
-        return PlayRequested(request, url, tracks)
+        keep_timestamps = request.headers.get(KEEP_TIMESTAMPS) == "kept"
+        return PlayRequested(request, url, tracks, keep_timestamps)
 
     def _check_record(self, request: Request, url: StreamUrl) -> RecordRequested | Reply:
         if self._announced is None or self._session_id is None:
@@ -431,14 +438,14 @@ class ServerProtocol:
         return PauseRequested(request, url, playing)
 
     def _check_teardown(self, request: Request, url: StreamUrl) -> TeardownRequested:
+        if self._announced is not None:
+            return TeardownRequested(request, url, tuple(self._tracks))
         return TeardownRequested(request, url, self._named_tracks(url))
 
     def _named_tracks(self, url: StreamUrl) -> tuple[int, ...]:
         """The tracks that a URL means: one, or with the stream's own URL all that are set up."""
         if self._session_id is None:
             raise _RefusalError(455, "nothing is set up yet")
-        if self._announced is not None:
-            return tuple(self._tracks)
         self._require_path(url)
         if url.track is None:
             return tuple(self._tracks)

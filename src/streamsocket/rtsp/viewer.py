@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamsocket.hub.reader import Reader
@@ -11,6 +12,7 @@ from streamsocket.hub.tcp import TcpSender, TcpTarget
 from streamsocket.hub.udp import Address, UdpTarget
 from streamsocket.rtp.rtcp import Nack, Pli, parse_rtcp
 from streamsocket.rtsp.headers import TransportSpec
+from streamsocket.rtsp.multicast import MulticastGroups, MulticastTrack
 
 if TYPE_CHECKING:
     from streamsocket.rtsp.connection import RtspConnection
@@ -33,6 +35,7 @@ class Viewer:
         self._connection = connection
         self._reader = Reader(stream, on_end)
         self._rtcp_addresses: dict[int, Address] = {}
+        self._multicast: dict[int, MulticastTrack] = {}
 
     def set_up_udp(self, track: int, address: Address, ports: tuple[int, int]) -> tuple[int, int]:
         """Prepare to send a track to these ports of the viewer; return the ports it comes from."""
@@ -49,9 +52,22 @@ class Viewer:
         assert transport.interleaved is not None
         self._reader.add(track, sender, TcpTarget(*transport.interleaved))
 
-    def prepare(self, tracks: Iterable[int]) -> dict[int, tuple[int, int]]:
+    def set_up_multicast(
+        self, track: int, groups: MulticastGroups, transport: TransportSpec
+    ) -> TransportSpec:
+        """Prepare to send a track to its group; return the transport with the group's address.
+
+        Raises `StreamSocketError` if no group is free.
+        """
+        sent = self._multicast[track] = groups.set_up(self.stream, track)
+        self._reader.add(track, sent, None, leader=sent.output)
+        return replace(transport, destination=sent.host, ports=sent.ports, ttl=groups.options.ttl)
+
+    def prepare(
+        self, tracks: Iterable[int], *, keep_timestamps: bool = False
+    ) -> dict[int, tuple[int, int]]:
         """Choose where tracks begin: the sequence number and timestamp of each."""
-        beginnings = self._reader.prepare(tracks)
+        beginnings = self._reader.prepare(tracks, keep_timestamps=keep_timestamps)
         return {each.track: (each.sequence, each.timestamp) for each in beginnings}
 
     def start(self, tracks: Iterable[int]) -> None:
@@ -67,6 +83,7 @@ class Viewer:
         for track in tracks:
             self._forget_rtcp_address(track)
             self._reader.remove(track)
+            self._release_group(track)
 
     def takes_all_through(self, sender: TcpSender) -> bool:
         """Whether a track plays over that connection, and its peer reads what it is sent."""
@@ -88,6 +105,12 @@ class Viewer:
         self._reader.close()
         for track in tuple(self._rtcp_addresses):
             self._forget_rtcp_address(track)
+        for track in tuple(self._multicast):
+            self._release_group(track)
+
+    def _release_group(self, track: int) -> None:
+        if sent := self._multicast.pop(track, None):
+            sent.release()
 
     def _forget_rtcp_address(self, track: int) -> None:
         if address := self._rtcp_addresses.pop(track, None):

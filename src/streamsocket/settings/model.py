@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import IPv4Address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -38,6 +39,29 @@ def _even(port: int) -> int:
     if port % 2:
         raise ValueError("Input should be even, because RTCP takes the port above it")
     return port
+
+
+def _multicast_network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise ValueError(f"'{text[:60]}' is no network such as 239.255.42.0/24") from None
+    if network.version != 4 or not network.is_multicast:
+        raise ValueError(
+            f"{network} is no network of multicast groups: choose one of IPv4 in 239.0.0.0/8, "
+            "such as 239.255.42.0/24"
+        )
+    return str(network)
+
+
+def _own_ipv4_address(text: str) -> str:
+    try:
+        address = IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"'{text[:60]}' is no IPv4 address of this machine") from None
+    if address.is_multicast or address.is_unspecified:
+        raise ValueError(f"{address} is no address that a single interface has")
+    return str(address)
 
 
 def _argon2id(value: object) -> object:
@@ -128,6 +152,36 @@ class RtspsSettings(_Group):
                 "RTSPS needs a certificate and its key: set rtsps.certificate and rtsps.key"
             )
         return self
+
+
+class MulticastSettings(_Group):
+    """Sending a stream once for all viewers of a network, to players that ask for it over RTSP. Off
+    unless it has a network to take the groups' addresses from. Whoever is on the network can
+    receive what is sent there, whatever `users` says.
+    """
+
+    network: Annotated[str, AfterValidator(_multicast_network)] | None = Field(
+        default=None,
+        description="The groups' addresses, one a stream: IPv4, such as `239.255.42.0/24`.",
+    )
+    port: Annotated[Port, AfterValidator(_even)] = Field(
+        default=8002,
+        ge=1024,
+        le=65_000,
+        description="The even UDP port in the group that a stream's first track is sent to; RTCP "
+        "uses the next one, further tracks the pairs above.",
+    )
+    ttl: Annotated[int, BeforeValidator(_no_bool)] = Field(
+        default=1,
+        ge=0,
+        le=255,
+        description="How many networks packets may pass through. 1: this network alone.",
+    )
+    interface: Annotated[str, AfterValidator(_own_ipv4_address)] | None = Field(
+        default=None,
+        description="The address of the interface to send from. By default the server's `host`, "
+        "or what the system's routes say where that is none.",
+    )
 
 
 class RtmpSettings(_Group):
@@ -325,6 +379,7 @@ class Settings(_Group):
     )
     rtsp: RtspSettings = RtspSettings()
     rtsps: RtspsSettings = RtspsSettings()
+    multicast: MulticastSettings = MulticastSettings()
     rtmp: RtmpSettings = RtmpSettings()
     publish: PublishSettings = PublishSettings()
     http: HttpSettings = HttpSettings()

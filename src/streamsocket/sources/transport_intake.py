@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from streamsocket.errors import ParseError
 from streamsocket.media.clock import CaptureClock
@@ -18,7 +20,16 @@ SILENCE_S = 2.0
 NOTHING_KNOWN_S = 5.0
 """After so long without knowing the tracks of what comes, it is worth a word."""
 
+_MAX_KEPT_BYTES = 16 << 20
+
 Message = Note | Tracks | TrackBatch
+
+
+class _Datagram(NamedTuple):
+    data: bytes
+    sender: object
+    now: float
+    wall_clock: float
 
 
 class TransportIntake:
@@ -29,6 +40,8 @@ class TransportIntake:
         self._sender: object = None
         self._begun = 0.0
         self._heard = 0.0
+        self._kept: deque[_Datagram] = deque()
+        self._kept_bytes = 0
         self._told: set[str] = set()
         self._is_silent = False
         self._demuxer = Demuxer()
@@ -38,19 +51,42 @@ class TransportIntake:
         """Take a datagram that arrived at `now` (steady) and `wall_clock` (since the epoch).
 
         `sender` is whatever tells senders apart. As long as one sends, others are left out: two
-        transport streams mixed are none.
+        transport streams mixed are none. What another one sends while the first is silent is kept:
+        a sender that was started again begins with what everything else depends on.
         """
-        interrupted = now - self._heard >= SILENCE_S
-        if self._sender is None or interrupted:
+        datagram = _Datagram(data, sender, now, wall_clock)
+        if self._sender is None or now - self._heard >= SILENCE_S:
+            kept, self._kept = self._kept, deque()
+            self._kept_bytes = 0
+            datagrams = [*(each for each in kept if each.sender == sender), datagram]
             self._sender, self._begun = sender, now
             self._demuxer, self._packing = Demuxer(), None
-        elif sender != self._sender:
-            return self._tell_once(
-                f"Somebody else sends to {self._address} at the same time, and is left out."
-            )
+            return [message for each in datagrams for message in self._take(each)]
+        if sender == self._sender:
+            return self._leave_others_out() + self._take(datagram)
+        self._keep(datagram)
+        return []
+
+    def _take(self, datagram: _Datagram) -> list[Message]:
+        now = datagram.now
         self._heard = now
         self._is_silent = False
-        return self._pack(self._demuxer.feed(data, now), wall_clock - now)
+        return self._pack(self._demuxer.feed(datagram.data, now), datagram.wall_clock - now)
+
+    def _keep(self, datagram: _Datagram) -> None:
+        self._kept.append(datagram)
+        self._kept_bytes += len(datagram.data)
+        while self._kept_bytes > _MAX_KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft().data)
+
+    def _leave_others_out(self) -> list[Message]:
+        if not self._kept:
+            return []
+        self._kept.clear()
+        self._kept_bytes = 0
+        return self._tell_once(
+            f"Somebody else sends to {self._address} at the same time, and is left out."
+        )
 
     def look_around(self, now: float) -> list[Message]:
         """What there is to say as time goes by. To be called several times a second."""

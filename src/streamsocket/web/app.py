@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.status import ForwardStatus, RecordingStatus, ServerStatus, StreamStatus
 from streamsocket.version import __version__
 from streamsocket.web.metrics import create_registry
 from streamsocket.web.page import CONTENT_SECURITY_POLICY, render_page
@@ -64,6 +64,16 @@ def create_app(status: Callable[[], ServerStatus], *, rtsp_port: int) -> FastAPI
             if candidate.name == name:
                 return candidate
         raise HTTPException(404, _no_such_stream(name, found))
+
+    @app.get("/api/recordings")
+    async def recordings() -> list[RecordingStatus]:
+        """List the recordings in progress."""
+        return list(status().recordings)
+
+    @app.get("/api/forwards")
+    async def forwards() -> list[ForwardStatus]:
+        """List the streams that are pushed on to other servers."""
+        return list(status().forwards)
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:

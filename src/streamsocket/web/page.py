@@ -55,7 +55,7 @@ $message</article>
 """)
 
 _NOTHING = (
-    "<p>There are no streams at the moment. Start the server with one: "
+    "<p>There are no streams at the moment. Publish one here, or start the server with one: "
     "<code>streamsocket serve movie.mp4</code></p>"
 )
 

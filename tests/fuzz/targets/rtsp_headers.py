@@ -15,6 +15,7 @@ from streamsocket.rtsp.url import parse_server_url, parse_stream_url
 SEEDS = [
     b'RTP/AVP;unicast;client_port=5000-5001;mode="PLAY,RECORD",RTP/AVP/TCP;interleaved=0-1',
     b"RTP/AVP/UDP;multicast;destination=224.2.0.1;source=1.2.3.4;server_port=6000;ssrc= 0xD93FF",
+    b"RTP/AVP;multicast;destination=239.255.42.1;port=8002-8003;ttl=1",
     b"0123456789ABCDEF;timeout=60",
     b"npt=0:01:02.5-now;time=19970123T143720Z",
     b"url=rtsp://h/a?b=c;d/trackID=0;seq=1;rtptime=2, url=x;rtptime=99999999999",

@@ -10,6 +10,17 @@ SPS = bytes.fromhex("6742c00dd9016096c044000003000400000300c83c50a920")
 PPS = bytes.fromhex("68cb8cb2")
 OTHER_SPS = bytes.fromhex("6742c01fda01e0089f961000000300100000030320f1832a")
 """1920x1080."""
+H265_SETS = tuple(
+    map(
+        bytes.fromhex,
+        (
+            "40010c01ffff01600000030090000003000003003c959409",
+            "42010101600000030090000003000003003ca00a080f16595952930b9a02000007d20000ea6010",
+            "4401c073c089",
+        ),
+    )
+)
+"""VPS, SPS and PPS of 320x240."""
 
 PMT_PID, VIDEO_PID, AUDIO_PID = 0x100, 0x101, 0x102
 H264, H265, AAC, OPUS = 0x1B, 0x24, 0x0F, 0x06
@@ -75,10 +86,12 @@ class Multiplexer:
         return b"".join(written)
 
 
-def section(table_id: int, number: int, body: bytes, version: int = 0, current: int = 1) -> bytes:
+def section(
+    table_id: int, number: int, body: bytes, version: int = 0, current: int = 1, index: int = 0
+) -> bytes:
     """A section with its CRC."""
     head = bytes([table_id]) + (0xB000 | len(body) + 9).to_bytes(2, "big")
-    head += number.to_bytes(2, "big") + bytes([0xC0 | version << 1 | current, 0, 0])
+    head += number.to_bytes(2, "big") + bytes([0xC0 | version << 1 | current, index, 0])
     return head + body + crc_32(head + body).to_bytes(4, "big")
 
 
