@@ -222,6 +222,7 @@ class Server:
             ),
             partial(self._hub.publish, guest=True, replace=settings.publish.replace, origin="RTMP"),
             self._access,
+            partial(self._hub.check_free, replace=settings.publish.replace),
         )
         try:
             rtmp.open()

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 from tests.interop.movies import MovieShelf
-from tests.interop.serving import RunningServer, serving
+from tests.interop.serving import COMMAND, RunningServer, serving
 from tests.interop.test_networks import SERVER, Namespaces, ip
 
 SECONDS = 6.0
@@ -92,6 +92,17 @@ def test_three_players_get_every_picture_of_what_is_sent_once(
     assert said.stdout.count("picture: last-message = chain") >= 24 * (SECONDS - 2)
     assert said.stdout.count("sound: last-message = chain") >= 40 * (SECONDS - 2)
     assert "ERROR" not in said.stderr
+
+
+def test_our_own_probe_receives_by_multicast(namespaces: Namespaces, server: RunningServer) -> None:
+    options = "--json --transport multicast --seconds 3"
+    done = _run(namespaces, [*COMMAND, "probe", server.url("movie"), *options.split()])
+    assert done.returncode == 0, done.stderr
+    for track in json.loads(done.stdout)["tracks"]:
+        assert track["transport"] == "multicast"
+        assert track["packets"] > 0
+        assert track["lost"] == 0
+        assert track["decoded"] > 0
 
 
 def test_nothing_leaves_when_the_last_one_has_gone(

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from tests.interop.serving import RunningServer, serving
+from tests.interop.sync import beeps_in
 
 from streamsocket.sources import yardstick
 from streamsocket.sources.movie import make_movie
@@ -129,21 +130,10 @@ def test_it_is_announced_as_what_it_is(name: str, server: RunningServer) -> None
 
 def _flashes_and_beeps(recording: Path) -> tuple[list[float], list[float], list[float]]:
     """When flashes and beeps begin, and when there is a picture, in seconds."""
-    flashes, beeps, pictures = [], [], []
-    quiet_since = 0.0
+    flashes, pictures = [], []
     with av.open(str(recording)) as movie:
         for frame in movie.decode(video=0):
             pictures.append(float(frame.time or 0))
             if yardstick.is_flash(np.asarray(frame.to_ndarray(), np.uint8)):
                 flashes.append(pictures[-1])
-    with av.open(str(recording)) as movie:
-        for frame in movie.decode(audio=0):
-            channels = len(frame.layout.channels)
-            first = frame.to_ndarray().reshape(-1)[::channels]
-            for time in (
-                float(frame.time or 0) + np.flatnonzero(abs(first) > 0.1) / frame.sample_rate
-            ):
-                if time - quiet_since > 0.3:
-                    beeps.append(float(time))
-                quiet_since = float(time)
-    return flashes, beeps, pictures
+    return flashes, beeps_in(recording), pictures

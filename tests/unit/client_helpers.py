@@ -22,8 +22,8 @@ SPS = bytes.fromhex("6742c00dd9016096c044000003000400000300c83c50a920")
 PPS = bytes.fromhex("68cb8cb2")
 VIDEO = Track(H264(SPS, PPS))
 SOUND = Track(Opus())
-PICTURE = b"\x65" + bytes(400)
-"""A NAL unit that says it is an IDR slice."""
+PICTURE = b"\x65\x88" + bytes(399)
+"""A NAL unit that says it is an IDR slice, the first of its picture."""
 
 INTERVAL_S = 0.01
 CAPTURED_AGO_S = 0.1

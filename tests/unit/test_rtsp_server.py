@@ -292,7 +292,7 @@ def test_a_stream_that_ends_says_goodbye_and_hangs_up(hub: HubUnderTest) -> None
             with suppress(EOFError):
                 while message := await client.next():
                     if isinstance(message, Frames):
-                        goodbyes += sum(b"\xcb" in data for _, data in message.frames)
+                        goodbyes += sum(b"\x81\xcb" in data for _, data in message.frames)
             assert await client.closed()
             assert goodbyes == 1
 

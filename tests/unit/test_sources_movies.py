@@ -19,7 +19,6 @@ from streamsocket.media.codec import H264, Aac, Opus
 from streamsocket.sources import yardstick
 from streamsocket.sources.movie import make_movie
 from streamsocket.sources.passable import adts_config
-from streamsocket.sources.passthrough import opus_duration
 from streamsocket.sources.plan import Plan, make_plan
 from streamsocket.sources.reader import MovieReader
 from streamsocket.sources.schedule import Unit
@@ -313,21 +312,6 @@ def test_a_file_that_goes_away_while_it_loops_ends_with_a_reason(tmp_path: Path)
     with pytest.raises(SourceError, match="There is no file"):
         for _ in units:
             pass
-
-
-@pytest.mark.parametrize(
-    ("packet", "milliseconds"),
-    [
-        (b"\x08", 20),  # SILK
-        (b"\x78", 20),  # hybrid
-        (b"\xfc", 20),  # CELT, one frame
-        (b"\xfd", 40),  # CELT, two frames
-        (b"\xe3\x06", 15),  # CELT, six frames of 2.5 ms
-        (b"\xff", 20),
-    ],
-)
-def test_an_opus_packet_tells_its_length(packet: bytes, milliseconds: int) -> None:
-    assert opus_duration(packet) == Fraction(milliseconds, 1000)
 
 
 def test_an_adts_header_stands_for_a_configuration() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from fractions import Fraction
@@ -17,11 +18,12 @@ from streamsocket import child
 from streamsocket.errors import StreamSocketError
 from streamsocket.media.codec import Opus, Track, Vp8
 from streamsocket.rtp.batch import Batch
+from streamsocket.sources import link
 from streamsocket.sources import process as process_module
 from streamsocket.sources.encoding import Encoding
 from streamsocket.sources.movie import make_movie
 from streamsocket.sources.process import SourceProcess, SourceStatus
-from streamsocket.sources.spec import FileSpec, SourceSpec, TestSpec
+from streamsocket.sources.spec import FileSpec, SourceSpec, TestSpec, UdpSpec
 
 _SMALL = TestSpec(160, 90, Fraction(30))
 _PATIENCE_S = 20.0
@@ -206,6 +208,20 @@ def test_a_source_that_explains_itself_is_not_tried_again(tmp_path: Path) -> Non
     assert "is no movie or sound" in (bench.source.status.message or "")
     assert not bench.publications
     assert bench.source._retry is None
+
+
+def test_what_a_source_waits_for_is_said_until_it_comes() -> None:
+    async def scenario(bench: _Bench) -> None:
+        await bench.until(lambda: bench.source.status.state == "waiting")
+        assert "udp://127.0.0.1" in (bench.source.status.message or "")
+        bench.source._handle(link.Tracks((Track(Opus()),), makes_keyframes=False))
+        assert bench.source.status.state == "live"
+        assert bench.source.status.message is None
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _run(UdpSpec("127.0.0.1", port, None), scenario)
 
 
 def test_a_source_that_crashes_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:

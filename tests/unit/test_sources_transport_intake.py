@@ -18,7 +18,7 @@ from tests.fuzz.multiplexer import (
 )
 
 from streamsocket.rtp.batch import Batch
-from streamsocket.sources.link import Note, TrackBatch, Tracks
+from streamsocket.sources.link import Note, TrackBatch, Tracks, Waiting
 from streamsocket.sources.transport_intake import Message, TransportIntake
 
 ADDRESS = "udp://0.0.0.0:5000"
@@ -57,6 +57,10 @@ class Source:
     @property
     def notes(self) -> list[str]:
         return [each.text for each in self.said if isinstance(each, Note)]
+
+    @property
+    def waits(self) -> list[str]:
+        return [each.text for each in self.said if isinstance(each, Waiting)]
 
 
 def test_tracks_first_and_then_their_batches() -> None:
@@ -102,7 +106,7 @@ def test_a_pause_is_told_once_and_the_stream_goes_on_after_it() -> None:
     assert source.intake.look_around(3.9) == []
     for now in (4.1, 5.0, 100.0):
         source.said += source.intake.look_around(now)
-    assert source.notes == [f"Nothing has come to {ADDRESS} for 2 s."]
+    assert source.waits == [f"Nothing has come to {ADDRESS} for 2 s."]
     source.play(100.0, "somebody else")
     assert len(source.tracks) == 2
     assert source.intake.look_around(102.1) == []
@@ -110,7 +114,7 @@ def test_a_pause_is_told_once_and_the_stream_goes_on_after_it() -> None:
     later = source.batches(0)[len(source.batches(0)) // 2 :]
     assert later[-1].capture_time == pytest.approx(EPOCH + 102, abs=0.3)
     source.said += source.intake.look_around(105.0)
-    assert len(source.notes) == 2
+    assert len(source.waits) == 2
 
 
 def test_a_second_sender_at_the_same_time_is_left_out() -> None:

@@ -54,11 +54,8 @@ def publish(
     ] = True,
 ) -> None:
     """Publish a source on a server, this one's or another's, until Ctrl-C."""
-    from dataclasses import replace
-
-    from streamsocket.errors import SourceError
     from streamsocket.sources.encoding import parse_encoding
-    from streamsocket.sources.spec import FileSpec, TestSpec, parse_source
+    from streamsocket.sources.spec import parse_source
 
     encoding = parse_encoding(
         size=size,
@@ -67,14 +64,7 @@ def publish(
         audio_bitrate=audio_bitrate,
         codec=codec,
     )
-    _, spec = parse_source(source, loop=loop)
-    if encoding != parse_encoding() and isinstance(spec, FileSpec | TestSpec):
-        spec = replace(spec, encoding=encoding)
-    elif encoding != parse_encoding():
-        raise SourceError(
-            f"What comes from {spec.text} is passed on as it is: "
-            "leave out --size, --fps, --codec and the bitrates."
-        )
+    _, spec = parse_source(source, loop=loop, encoding=encoding)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(_publish(spec, url, transport))
 

@@ -41,11 +41,10 @@ def _missing(report: Report, played: list[TrackReport]) -> Iterator[str]:
     for track in played:
         name = NAMES[track.kind]
         if track.packets == 0:
-            advice = (
-                " over UDP: is a firewall in the way? Try --transport tcp."
-                if track.transport == "udp"
-                else "."
-            )
+            advice = {
+                "udp": " over UDP: is a firewall in the way? Try --transport tcp.",
+                "multicast": " by multicast: does the network carry it? Try --transport tcp.",
+            }.get(track.transport or "", ".")
             yield f"No packet of the {name} arrived within {report.seconds:.1f} s{advice}"
         elif track.units == 0:
             yield (
@@ -69,7 +68,7 @@ def _transport(report: Report, played: list[TrackReport]) -> Iterator[str]:
             share = track.lost / (track.packets + track.lost)
             advice = (
                 "with --transport tcp nothing would be"
-                if track.transport == "udp"
+                if track.transport != "tcp"
                 else "it came over TCP, so the server itself left them out"
             )
             yield (

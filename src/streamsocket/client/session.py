@@ -82,7 +82,7 @@ async def open_url(
 
     `transport="auto"` asks for the picture over UDP and the sound over TCP (`"mixed"`). Where the
     server refuses that, or nothing comes over UDP within 2 s, it asks for both over TCP, and where
-    that is refused for both over UDP. The others insist.
+    that is refused for both over UDP. Over `rtsps://` it is TCP. The others insist.
 
     `timeout_s` is how many seconds a server may take until it plays, and how long it may then be
     silent. `keep_timestamps` is for those who record: a server like ours then sends the first
@@ -92,6 +92,8 @@ async def open_url(
     """
     began = monotonic()
     wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
+    if transport == "auto" and url.lower().startswith("rtsps:"):
+        wishes = ["tcp"]
     session = Session(url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps)
     try:
         while True:

@@ -62,13 +62,18 @@ class Hub:
         """
         self._providers[name] = wanted
 
-    async def look_for(self, name: str, patience_s: float) -> Stream | None:
-        """The stream of that name; one that somebody provides is waited for until it is there."""
+    def want(self, name: str) -> None:
+        """Somebody asks for that stream: who provides it is told, if it has no publisher."""
         stream = self._streams.get(name)
         wanted = self._providers.get(name)
         if wanted and not (stream and stream.publication):
             wanted()
-        if stream or not wanted:
+
+    async def look_for(self, name: str, patience_s: float) -> Stream | None:
+        """The stream of that name; one that somebody provides is waited for until it is there."""
+        self.want(name)
+        stream = self._streams.get(name)
+        if stream or name not in self._providers:
             return stream
         waiting: Future[Stream] = self._loop.create_future()
         self._awaited.setdefault(name, []).append(waiting)

@@ -95,9 +95,9 @@ class Intake:
         self._own_ssrc = secrets.randbits(32)
         self._ssrc: int | None = None
         self._reorder: ReorderBuffer[Packet] = ReorderBuffer(REORDER_S, REORDER_PACKETS)
-        self._sequences = Unwrapper(16)
         self._timestamps = Unwrapper(32)
-        self._next: int | None = None  # the sequence number that follows, unwrapped
+        self._begun = False
+        self._next = 0  # the sequence number that follows, unwrapped; once begun
         self._shift = 0
         self._newest: tuple[int, float] | None = None  # the last timestamp and its arrival
         self._run: list[bytes] = []
@@ -119,34 +119,29 @@ class Intake:
 
     def receive(self, packets: Sequence[bytes], arrival: float) -> None:
         """Take the RTP packets that one wakeup brought; they are written to the publication."""
-        unpack = HEADER.unpack_from
-        payload_type, ssrc = self._payload_type, self._ssrc
+        unpack, payload_type = HEADER.unpack_from, self._payload_type
+        following = self._following()
         for data in packets:
             if len(data) <= _HEADER_SIZE:
                 self.malformed += bool(data) and len(data) < _HEADER_SIZE
                 continue  # without payload it is a way through a firewall
             flags, second, sequence, timestamp, source = unpack(data)
-            following = self._next
-            if (
-                flags == VERSION
-                and following is not None
-                and sequence == following & 0xFFFF
-                and timestamp == self._run_timestamp
-                and source == ssrc
-                and self._run
-                and not self._run_marker
-                and not self._reorder.waiting
-            ):
-                # The next of the same access unit: all there is to do is to keep it.
-                self._next = following + 1
-                self._run.append(data[_HEADER_SIZE:])
-                self._run_marker = second >= MARKER
-                continue
             if payload_type is not None and second & 0x7F != payload_type:
                 self.malformed += 1
                 continue
-            self._take(data, arrival)
-            ssrc = self._ssrc
+            if sequence != following or flags != VERSION or source != self._ssrc:
+                self._take(data, arrival)
+                following = self._following()
+                continue
+            # The one that follows, as nearly always: all there is to do is to keep it.
+            if timestamp != self._run_timestamp or self._run_marker or not self._run:
+                self._end_run(arrival)
+                self._run_first = self._next
+                self._run_timestamp = timestamp
+            self._run.append(data[_HEADER_SIZE:])
+            self._run_marker = second >= MARKER
+            self._next += 1
+            following = (following + 1) & 0xFFFF
         self._end_run(arrival)
         self._write()
 
@@ -188,7 +183,11 @@ class Intake:
         if self._ssrc is not None:
             self._send_rtcp(build_pli(Pli(self._own_ssrc, self._ssrc)))
 
-    # One packet that is not simply the next of its access unit.
+    # One packet that is not simply the next.
+
+    def _following(self) -> int:
+        """The sequence number (16 bits) of the packet that only has to be kept, -1 for none."""
+        return -1 if self._reorder.waiting or not self._begun else self._next & 0xFFFF
 
     def _take(self, data: bytes, arrival: float) -> None:
         try:
@@ -200,19 +199,18 @@ class Intake:
             return  # padding alone: a probe for bandwidth
         if parsed.ssrc != self._ssrc:
             self._begin_source(parsed.ssrc, arrival)
-        sequence = self._sequences.unwrap(parsed.sequence)
+        if not self._begun:
+            self._begun = True
+            self._next = parsed.sequence
+        # The unwrapped number nearest to the one that follows is the one that is meant.
+        distance = ((parsed.sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
+        sequence = self._next + distance
         packet = Packet(bytes(parsed.payload), sequence, parsed.timestamp, parsed.marker)
-        if sequence == self._next or self._next is None:
-            if not self._reorder.waiting:
-                self._next = sequence + 1
-                self._pass_on(packet, False, arrival)
-                return
-        elif self._ordered:
+        if self._ordered or (distance == 0 and not self._reorder.waiting):
             self._next = sequence + 1
-            self._pass_on(packet, True, arrival)
+            self._pass_on(packet, distance != 0, arrival)
             return
         if not self._reorder.waiting:
-            assert self._next is not None
             self._reorder.resume(self._next)
             self._ask_for(self._next, sequence)
         released = self._reorder.push(sequence, packet, arrival)
@@ -222,16 +220,17 @@ class Intake:
         """Go on with what the reordering has put in order."""
         for packet, gap in released:
             self._pass_on(packet, gap, arrival)
-        self._next = self._reorder.next
+        if self._reorder.next is not None:
+            self._next = self._reorder.next
 
     def _begin_source(self, ssrc: int, arrival: float) -> None:
         """Another source: its numbers have nothing to do with those before."""
         if self._ssrc is not None:
             self._release(self._reorder.flush(), arrival)
             self._end_run(arrival)
-            self._sequences, self._timestamps = Unwrapper(16), Unwrapper(32)
+            self._timestamps = Unwrapper(32)
             self._reorder = ReorderBuffer(REORDER_S, REORDER_PACKETS)
-            self._next = None
+            self._begun = False
             self._run_gap = True
         self.statistics = ReceptionStatistics(self._clock_rate)
         self._ssrc = ssrc
@@ -297,13 +296,12 @@ class Intake:
 
     def _gather(self, piece: Normalised) -> None:
         gathered = self._gathered
-        continues = (
-            gathered is not None
-            and not gathered.complete
-            and not piece.keyframe
-            and gathered.timestamp == piece.timestamp
-        )
-        if gathered is None or not continues:
+        if (
+            gathered is None
+            or gathered.complete
+            or piece.keyframe
+            or gathered.timestamp != piece.timestamp
+        ):
             self._write()
             self._gathered = piece
             return

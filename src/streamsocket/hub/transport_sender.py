@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ class TransportSender(TcpSender):
         self._outputs: dict[Output, None] = {}
         self.socket_send: Callable[[bytes | memoryview], int] = self._send_all
         transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def write(self, data: bytes) -> None:
         """Send a request or a report, after whatever waits already."""

@@ -43,7 +43,8 @@ class CaptureClock:
         self._settled_at = math.inf
         self._reported: float | None = None
         self._ever_reported = False
-        self._least: deque[float] = deque(maxlen=_BUCKETS)
+        self._buckets: deque[float] = deque(maxlen=_BUCKETS)  # the least delayed packet of each
+        self._least: float | None = None  # of them all
         self._bucket_ends = -math.inf
 
     def sender_report(self, ntp_time: float, rtp_timestamp: int, arrival: float) -> None:
@@ -51,7 +52,7 @@ class CaptureClock:
         reported = ntp_time - rtp_timestamp / self._clock_rate
         believed = abs(ntp_time - arrival) <= TRUSTED_WITHIN_S and (
             # Some senders report timestamps that have nothing to do with their packets'.
-            not self._least or abs(reported - min(self._least)) <= TRUSTED_WITHIN_S
+            self._least is None or abs(reported - self._least) <= TRUSTED_WITHIN_S
         )
         self._reported = reported if believed else None
         self.source = "sender_report" if believed else "arrival"
@@ -65,14 +66,16 @@ class CaptureClock:
     def packet(self, rtp_timestamp: int, arrival: float) -> None:
         """Take in the arrival of a packet."""
         offset = arrival - rtp_timestamp / self._clock_rate
-        least = self._least
+        buckets = self._buckets
         if not self._bucket_ends - _BUCKET_S <= arrival < self._bucket_ends:
             if arrival > self._bucket_ends + _BUCKET_S * _BUCKETS:
-                least.clear()  # nothing came for so long that what was known is out of date
-            least.append(offset)
+                buckets.clear()  # nothing came for so long that what was known is out of date
+            buckets.append(offset)
             self._bucket_ends = arrival + _BUCKET_S
-        elif offset < least[-1]:
-            least[-1] = offset
+            self._least = min(buckets)
+        elif offset < buckets[-1]:
+            buckets[-1] = offset
+            self._least = min(buckets)
         self._follow(arrival)
 
     def capture_time(self, rtp_timestamp: int) -> float:
@@ -86,7 +89,7 @@ class CaptureClock:
 
     def _follow(self, now: float) -> None:
         """Move the mapping towards what is known by now."""
-        target = min(self._least, default=None) if self._reported is None else self._reported
+        target = self._least if self._reported is None else self._reported
         if target is None:
             return
         if self._offset is None:
@@ -101,7 +104,7 @@ class CaptureClock:
         if abs(error) > JUMP_BEYOND_S:
             self._offset = target
             self.jumps += 1
-        elif self.source == "arrival" and now < self._settled_at:
+        elif abs(error) <= step or (self.source == "arrival" and now < self._settled_at):
             self._offset = target
         else:
-            self._offset += max(-step, min(step, error))
+            self._offset += math.copysign(step, error)

@@ -10,8 +10,9 @@ from streamsocket.errors import ParseError
 from streamsocket.media import aac, h264, h265, nal
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, H265, Aac, Codec, Opus
+from streamsocket.media.opus import packet_duration
 from streamsocket.mpegts import adts
-from streamsocket.mpegts.opus import packet_duration, split_packets
+from streamsocket.mpegts.opus import split_packets
 from streamsocket.mpegts.pes import MAX_PES, Pes
 from streamsocket.mpegts.timing import CLOCK_RATE, Kind, SoundClock
 from streamsocket.rtp.parameter_sets import ParameterSets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import struct
 from collections.abc import Sequence
 
@@ -19,16 +20,24 @@ class EcmaArray(dict[str, Value]):
     """An associative array (2.10): like an object, and what onMetaData is written as."""
 
 
-# Type markers (2.1).
-_NUMBER = 0x00
-_BOOLEAN = 0x01
-_STRING = 0x02
-_OBJECT = 0x03
-_NULL = 0x05
-_ECMA_ARRAY = 0x08
-_OBJECT_END = 0x09
-_STRICT_ARRAY = 0x0A
-_LONG_STRING = 0x0C
+class _Type(enum.IntEnum):
+    """Type markers (2.1)."""
+
+    NUMBER = 0x00
+    BOOLEAN = 0x01
+    STRING = 0x02
+    OBJECT = 0x03
+    NULL = 0x05
+    UNDEFINED = 0x06
+    ECMA_ARRAY = 0x08
+    OBJECT_END = 0x09
+    STRICT_ARRAY = 0x0A
+    DATE = 0x0B
+    LONG_STRING = 0x0C
+    UNSUPPORTED = 0x0D
+    XML_DOCUMENT = 0x0F
+    TYPED_OBJECT = 0x10
+
 
 _DOUBLE = struct.Struct("!d")
 
@@ -66,29 +75,29 @@ class _Reader:
             raise ParseError("An AMF message has more values within values than any real one.")
         marker = self._take(1)[0]
         match marker:
-            case 0x00:
+            case _Type.NUMBER:
                 return self._number()
-            case 0x01:
+            case _Type.BOOLEAN:
                 return self._take(1) != b"\x00"
-            case 0x02:
+            case _Type.STRING:
                 return self._string(2)
-            case 0x03:
+            case _Type.OBJECT:
                 return self._members({}, depth)
-            case 0x05 | 0x06 | 0x0D:  # null, undefined, unsupported
+            case _Type.NULL | _Type.UNDEFINED | _Type.UNSUPPORTED:
                 return None
-            case 0x08:
+            case _Type.ECMA_ARRAY:
                 self._take(4)  # the number of members, which writers get wrong
                 return self._members(EcmaArray(), depth)
-            case 0x0A:
+            case _Type.STRICT_ARRAY:
                 # The announced number is believed one value at a time.
                 return [self.value(depth + 1) for _ in range(self._size(4))]
-            case 0x0B:
+            case _Type.DATE:
                 milliseconds = self._number()
                 self._take(2)  # the time zone, which is reserved
                 return milliseconds
-            case 0x0C | 0x0F:  # long string, XML document
+            case _Type.LONG_STRING | _Type.XML_DOCUMENT:
                 return self._string(4)
-            case 0x10:
+            case _Type.TYPED_OBJECT:
                 self._string(2)  # the class's name
                 return self._members({}, depth)
         raise ParseError(f"AMF0 values of type {marker} are not understood.")
@@ -96,7 +105,7 @@ class _Reader:
     def _members(self, members: dict[str, Value], depth: int) -> dict[str, Value]:
         while True:
             name = self._string(2)
-            if not name and self._data[self._position : self._position + 1] == b"\x09":
+            if not name and not self.at_end and self._data[self._position] == _Type.OBJECT_END:
                 self._position += 1
                 return members
             members[name] = self.value(depth + 1)
@@ -127,28 +136,28 @@ def encode(*values: Value) -> bytes:
 def _encoded(value: Value | Sequence[Value]) -> bytes:
     match value:
         case None:
-            return bytes((_NULL,))
+            return bytes((_Type.NULL,))
         case bool():
-            return bytes((_BOOLEAN, value))
+            return bytes((_Type.BOOLEAN, value))
         case int() | float():
-            return bytes((_NUMBER,)) + _DOUBLE.pack(value)
+            return bytes((_Type.NUMBER,)) + _DOUBLE.pack(value)
         case str():
             text = value.encode()
             if len(text) > 0xFFFF:
-                return bytes((_LONG_STRING,)) + len(text).to_bytes(4, "big") + text
-            return bytes((_STRING,)) + _sized(text)
+                return bytes((_Type.LONG_STRING,)) + len(text).to_bytes(4, "big") + text
+            return bytes((_Type.STRING,)) + _sized(text)
         case EcmaArray():
             size = len(value).to_bytes(4, "big")
-            return bytes((_ECMA_ARRAY,)) + size + _encoded_members(value)
+            return bytes((_Type.ECMA_ARRAY,)) + size + _encoded_members(value)
         case dict():
-            return bytes((_OBJECT,)) + _encoded_members(value)
+            return bytes((_Type.OBJECT,)) + _encoded_members(value)
     size = len(value).to_bytes(4, "big")
-    return bytes((_STRICT_ARRAY,)) + size + b"".join(_encoded(each) for each in value)
+    return bytes((_Type.STRICT_ARRAY,)) + size + b"".join(_encoded(each) for each in value)
 
 
 def _encoded_members(members: dict[str, Value]) -> bytes:
     parts = [_sized(name.encode()) + _encoded(value) for name, value in members.items()]
-    return b"".join(parts) + _sized(b"") + bytes((_OBJECT_END,))
+    return b"".join(parts) + _sized(b"") + bytes((_Type.OBJECT_END,))
 
 
 def _sized(text: bytes) -> bytes:

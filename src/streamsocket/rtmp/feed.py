@@ -6,6 +6,7 @@ from streamsocket.errors import ParseError
 from streamsocket.media import aac, h264, h265, nal
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, H265, Aac, Codec
+from streamsocket.media.opus import packet_duration
 from streamsocket.rtmp.flv import Tag
 from streamsocket.rtmp.timestamps import SoundClock
 
@@ -46,7 +47,7 @@ class SoundFeed:
 
     def unit(self, tag: Tag, decoding_ms: int) -> AccessUnit:
         """The frame of sound in a tag, dated in ticks of its clock rate."""
-        duration = self._aac_frame or opus_duration(tag.data)
+        duration = self._aac_frame or packet_duration(tag.data)
         return AccessUnit([tag.data], self._clock.stamp(decoding_ms, duration))
 
 
@@ -58,16 +59,3 @@ def make_feed(codec: Codec, length_size: int) -> Feed:
     if isinstance(codec, H264 | H265):
         return PictureFeed(codec, length_size)
     return SoundFeed(codec)
-
-
-def opus_duration(packet: bytes) -> int:
-    """How long an Opus packet lasts, in ticks of 48 kHz, from its first bytes (RFC 6716, 3.1)."""
-    configuration, code = packet[0] >> 3, packet[0] & 3
-    if configuration < 12:  # SILK
-        frame = (480, 960, 1920, 2880)[configuration & 3]
-    elif configuration < 16:  # hybrid
-        frame = (480, 960)[configuration & 1]
-    else:  # CELT
-        frame = 120 << (configuration & 3)
-    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 1)[code]
-    return max(frames, 1) * frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ FMTP = "streamtype=5;profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3
 MAX_ACCESS_UNIT = (1 << 13) - 1
 """Bytes: what 13 bits can tell."""
 
-_ONE_HEADER = b"\x00\x10"
+ONE_HEADER = b"\x00\x10"
 """AU-headers-length: 16 bits follow (3.2.1)."""
 _MAX_AU_HEADERS = 256
 _FRAGMENT = MAX_PAYLOAD - 4
@@ -38,7 +39,7 @@ class AacPacketizer:
         size = len(frame)
         if not 0 < size <= MAX_ACCESS_UNIT:
             raise ParseError(f"An AAC frame of {size} bytes doesn't fit RFC 3640's 13 bits.")
-        header = _ONE_HEADER + (size << 3).to_bytes(2, "big")
+        header = ONE_HEADER + (size << 3).to_bytes(2, "big")
         if size <= _FRAGMENT:
             return [header + frame]
         # Each fragment repeats the header with the size of the whole (3.2.3).
@@ -59,6 +60,8 @@ class AacDepacketizer:
         self._delta_bits = _number(fmtp, "indexdeltalength", 3)
         if not self._size_bits:
             raise ParseError("AAC over RTP with a sizelength of 0 is not supported.")
+        self.is_hbr = (self._size_bits, self._index_bits, self._delta_bits) == (13, 3, 3)
+        """An access unit's header has the 16 bits that it has here when it is sent."""
         self._frame_length = aac.parse_audio_specific_config(codec.config).frame_length
         self._fragments: list[bytes] = []
         self._missing = 0
@@ -97,7 +100,6 @@ class AacDepacketizer:
             raise ParseError("An AAC packet is too short for its headers.")
         length = payload[0] << 8 | payload[1]
         end = 2 + (length + 7) // 8
-        headers = BitReader(payload[2:end])
         first = self._size_bits + self._index_bits
         following = self._size_bits + self._delta_bits
         if end > len(payload) or length < first:
@@ -105,12 +107,19 @@ class AacDepacketizer:
         count = 1 + (length - first) // following
         if count > _MAX_AU_HEADERS:
             raise ParseError(f"An AAC packet announces {count} access units.")
-        sizes = [headers.read(self._size_bits)]
-        headers.read(self._index_bits)
-        for _ in range(count - 1):
-            sizes.append(headers.read(self._size_bits))
-            if headers.read(self._delta_bits):
-                raise ParseError("Interleaved AAC access units are not supported.")
+        if self.is_hbr:
+            headers = struct.unpack_from(f">{count}H", payload, 2)
+            sizes = [header >> 3 for header in headers]
+            interleaved = any([header & 7 for header in headers[1:]])
+        else:
+            bits = BitReader(payload[2:end])
+            sizes, interleaved = [], False
+            for index in range(count):
+                sizes.append(bits.read(self._size_bits))
+                delta = bits.read(self._delta_bits if index else self._index_bits)
+                interleaved |= index > 0 and delta > 0
+        if interleaved:
+            raise ParseError("Interleaved AAC access units are not supported.")
         if not all(sizes):
             raise ParseError("An AAC packet announces an access unit without bytes.")
         return sizes, end

@@ -29,20 +29,19 @@ def build_batch(
     Sources leave payload type, sequence number and SSRC at 0: the Stream puts in its own.
     """
     pack = HEADER.pack
-    count = len(payloads)
     wrapped = timestamp & 0xFFFF_FFFF
-    parts = [b""] * (2 * count)
-    parts[::2] = [
-        pack(VERSION, payload_type, number & 0xFFFF, wrapped, ssrc)
-        for number in range(sequence, sequence + count)
-    ]
-    parts[1::2] = payloads
+    parts: list[bytes] = []
+    sizes: list[int] = []
+    number = sequence
+    for payload in payloads:
+        parts += pack(VERSION, payload_type, number & 0xFFFF, wrapped, ssrc), payload
+        sizes.append(12 + len(payload))
+        number += 1
     if marker and parts:
-        last = (sequence + count - 1) & 0xFFFF
-        parts[-2] = pack(VERSION, MARKER | payload_type, last, wrapped, ssrc)
+        parts[-2] = pack(VERSION, MARKER | payload_type, (number - 1) & 0xFFFF, wrapped, ssrc)
     return Batch(
         b"".join(parts),
-        tuple([12 + len(payload) for payload in payloads]),
+        tuple(sizes),
         timestamp,
         capture_time,
         keyframe,

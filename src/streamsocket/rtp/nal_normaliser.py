@@ -18,7 +18,13 @@ from streamsocket.rtp.nal_format import (
     NalFormat,
 )
 from streamsocket.rtp.normalised import Normalised
+from streamsocket.rtp.packet import MAX_PAYLOAD
 from streamsocket.rtp.parameter_sets import NalCodec, ParameterSets
+
+# Fragments smaller than this are put together and cut anew.
+_LEAST_FRAGMENT = 900
+
+_NONE = -1
 
 _MAX_PREFIX_UNITS = 64
 _MAX_PREFIX_BYTES = 64 << 10
@@ -27,9 +33,10 @@ _MAX_PREFIX_BYTES = 64 << 10
 class NalNormaliser(Generic[NalCodec]):
     """Payloads of at most `MAX_PAYLOAD` bytes, parameter sets in band before every keyframe.
 
-    Fragments are cut anew, so that all but a NAL unit's last have the full length: what doesn't
-    fill one waits for the fragment that follows. What follows a loss within a NAL unit is dropped,
-    for no decoder could use it. NAL units that precede a picture (delimiter, parameter sets, SEI)
+    Fragments that fit, and are alike but for a NAL unit's last, are passed on as they are. Others
+    are cut anew, so that all but the last have the full length: what doesn't fill one waits for the
+    fragment that follows. What follows a loss within a NAL unit is dropped, for no decoder could
+    use it. NAL units that precede a picture (delimiter, parameter sets, SEI)
     are held until its first slice comes, which is the next packet: only then is it known whether
     they precede a keyframe.
     """
@@ -46,8 +53,11 @@ class NalNormaliser(Generic[NalCodec]):
         self._keyframe = False
         self._prefix: list[bytes] = []
         self._prefix_size = 0
-        self._parts: list[bytes] = []  # of the NAL unit that is coming in fragments
-        self._header = b""  # of that NAL unit
+        # Of the NAL unit that is coming in fragments:
+        self._header = b""
+        self._kind = _NONE  # what the second byte of its header is in a fragment in the middle
+        self._alike = 0  # the size of fragments that are passed on as they are; 0: none is
+        self._parts: list[bytes] = []  # what has not been passed on
         self._first_fragment = False
 
     @property
@@ -64,10 +74,23 @@ class NalNormaliser(Generic[NalCodec]):
             self._in_picture = self._keyframe = False
             gap = True
         if gap:
-            self._parts = []
+            self._end_unit()
         passed_on: list[bytes] = []
         broken: ParseError | None = None
+        roles, data_at = self._roles, self._data_at
         for payload in payloads:
+            if (
+                len(payload) > data_at
+                and payload[data_at - 1] == self._kind
+                and roles[payload[0]] == FRAGMENT
+            ):
+                # From the middle of a NAL unit: nothing else to do for most.
+                if len(payload) == self._alike:
+                    passed_on.append(payload)
+                else:
+                    self._alike = 0
+                    self._parts.append(payload[data_at:])
+                continue
             try:
                 self._take(payload, passed_on)
             except ParseError as error:
@@ -84,17 +107,13 @@ class NalNormaliser(Generic[NalCodec]):
         return []
 
     def _take(self, payload: bytes, passed_on: list[bytes]) -> None:
-        data_at = self._data_at
-        if len(payload) < data_at - 1:
+        if len(payload) < self._data_at - 1:
             raise ParseError(f"A payload of {self._format.name} is shorter than its header.")
         role = self._roles[payload[0]]
         if role == FRAGMENT:
-            if len(payload) > data_at and self._parts and payload[data_at - 1] < FRAGMENT_END:
-                self._parts.append(payload[data_at:])  # nothing else to do for most
-            else:
-                self._take_fragment(payload, passed_on)
+            self._take_fragment(payload, passed_on)
             return
-        self._parts = []
+        self._end_unit()
         if role == AGGREGATION:
             for unit in self._format.split_aggregation(payload):
                 self._take_unit(unit, passed_on)
@@ -107,20 +126,34 @@ class NalNormaliser(Generic[NalCodec]):
         data_at = self._data_at
         if len(payload) <= data_at:
             raise ParseError(f"A fragment of {self._format.name} is empty.")
-        flags = payload[data_at - 1]
-        data = payload[data_at:]
+        size, flags = len(payload), payload[data_at - 1]
         if flags & FRAGMENT_START:
-            self._parts = [data]
-            self._header = self._format.fragmented_header(payload)
-            self._first_fragment = True
-            passed_on += self._begin_picture(self._header + data[:1])
-        elif self._parts:
-            self._parts.append(data)
-        else:
-            return  # its beginning was lost
-        if flags & FRAGMENT_END:
-            self._cut(passed_on, last=True)
+            header = self._header = self._format.fragmented_header(payload)
+            self._kind = flags & self._format.syntax.type_mask
+            fits = _LEAST_FRAGMENT <= size <= MAX_PAYLOAD and self._roles[header[0]] != PREFIX
+            self._alike = size if fits else 0
             self._parts = []
+            self._first_fragment = True
+            passed_on += self._begin_picture(header + payload[data_at : data_at + 1])
+        elif self._kind == _NONE:
+            return  # its beginning was lost
+        last = bool(flags & FRAGMENT_END)
+        if size == self._alike or (last and size < self._alike):
+            passed_on.append(payload)
+            self._first_fragment = False
+        else:
+            self._alike = 0
+            self._parts.append(payload[data_at:])
+        if last:
+            if self._parts:
+                self._cut(passed_on, last=True)
+            self._end_unit()
+
+    def _end_unit(self) -> None:
+        """Nothing more comes of the NAL unit that was coming in fragments."""
+        self._kind = _NONE
+        self._alike = 0
+        self._parts = []
 
     def _cut(self, passed_on: list[bytes], *, last: bool) -> None:
         """Pass on what is there of a NAL unit, and keep what doesn't fill a fragment."""
@@ -129,7 +162,7 @@ class NalNormaliser(Generic[NalCodec]):
             if last:
                 self._hold(self._header + data)
             elif len(data) > _MAX_PREFIX_BYTES:
-                self._parts = []
+                self._end_unit()
             return
         ready = len(data) if last else len(data) - len(data) % self._format.fragment_size
         if ready:
@@ -138,7 +171,7 @@ class NalNormaliser(Generic[NalCodec]):
                 header, data[:ready], first=self._first_fragment, last=last
             )
             self._first_fragment = False
-        self._parts = [data[ready:]]
+        self._parts = [data[ready:]] if ready < len(data) else []
 
     def _take_unit(self, unit: bytes, passed_on: list[bytes]) -> None:
         if self._roles[unit[0]] == PREFIX:
@@ -162,9 +195,13 @@ class NalNormaliser(Generic[NalCodec]):
 
     def _begin_picture(self, unit: bytes) -> list[bytes]:
         """What goes before a slice, if it is the first of a picture; its beginning is enough."""
-        if self._in_picture or self._roles[unit[0]] not in (KEYFRAME, SLICE):
+        role = self._roles[unit[0]]
+        if self._in_picture or role not in (KEYFRAME, SLICE):
             return []
         self._in_picture = True
+        if role == SLICE and not self._prefix:
+            self._keyframe = False
+            return []
         syntax = self._format.syntax
         prefix: list[bytes] = self._prefix
         self._prefix, self._prefix_size = [], 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
-from streamsocket.rtp.aac import AacDepacketizer, AacPacketizer
+from streamsocket.rtp.aac import ONE_HEADER, AacDepacketizer, AacPacketizer
 from streamsocket.rtp.h264_normaliser import H264Normaliser
 from streamsocket.rtp.h265_normaliser import H265Normaliser
 from streamsocket.rtp.mjpeg import MjpegNormaliser
@@ -48,6 +48,8 @@ class AacNormaliser:
         self, payloads: Sequence[bytes], timestamp: int, marker: bool, gap: bool
     ) -> list[Normalised]:
         """See `Normaliser`."""
+        if len(payloads) == 1 and self._is_plain(payloads[0]):
+            return [Normalised([payloads[0]], timestamp, True, True, True)]
         units: list[AccessUnit] = []
         for index, payload in enumerate(payloads):
             ends = marker and index == len(payloads) - 1
@@ -56,6 +58,15 @@ class AacNormaliser:
             Normalised(self._packetizer.packetize(unit), unit.timestamp, True, True, True)
             for unit in units
         ]
+
+    def _is_plain(self, payload: bytes) -> bool:
+        """Whether it is one access unit, laid out as it is to be passed on."""
+        size = len(payload) - 4
+        return (
+            self._depacketizer.is_hbr
+            and 0 < size <= MAX_PAYLOAD - 4
+            and payload[:4] == ONE_HEADER + (size << 3).to_bytes(2, "big")
+        )
 
 
 class OpusNormaliser:

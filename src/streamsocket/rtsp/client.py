@@ -95,6 +95,11 @@ class RtspClient:
         """
         dialogue = self._dialogue
         assert dialogue.transport is not None
+        if protocol == "udp" and dialogue.protocol.server.tls:
+            # What is encrypted here must not come in the clear beside it.
+            raise TransportRefusedError(
+                f"All of {dialogue.url} comes over TCP, as rtsps:// wants it.", unsupported="udp"
+            )
         if protocol == "udp":
             ports = UdpPair(
                 dialogue.transport.get_extra_info("sockname"), partial(self._on_packet, track)

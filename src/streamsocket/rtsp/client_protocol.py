@@ -288,12 +288,12 @@ class ClientProtocol:
             sentence = f"{self._address} leads from one address to the next without end."
             return Refused(pending.request.method, response, sentence)
         target = parse_server_url(response.headers.get("Location", ""))
-        if target.user is None and (target.host, target.port) == (
-            self.server.host,
-            self.server.port,
-        ):
-            # What was given for this server is for no other.
-            target = replace(target, user=self.server.user, password=self.server.password)
+        own = self.server
+        if (target.scheme, target.host, target.port) == (own.scheme, own.host, own.port):
+            # What was given for this server is for no other, nor to be sent unencrypted.
+            if target.user is None:
+                target = replace(target, user=own.user, password=own.password)
+            target = replace(target, verify=own.verify)
         return Redirected(ClientProtocol(target, redirects=self._redirects + 1))
 
     def _refused(self, pending: _Pending, response: Response) -> Refused:
@@ -302,7 +302,7 @@ class ClientProtocol:
             case 401 if self._credentials is None:
                 sentence = (
                     f"{self._address} asks for a user and a password: give them in the URL, as "
-                    f"rtsp://USER:PASSWORD@{self._address}/…"
+                    f"{self.server.scheme}://USER:PASSWORD@{self._address}/…"
                 )
             case 401:
                 sentence = f"{self._address} does not accept this user and password."
@@ -341,7 +341,7 @@ def _base_url(headers: Headers, request_url: str) -> str:
     """What relative control URLs are relative to (RFC 2326, C.1.1)."""
     for name in ("Content-Base", "Content-Location"):
         value = headers.get(name, "").strip()
-        if value.lower().startswith("rtsp://"):
+        if value.lower().startswith(("rtsp://", "rtsps://")):
             return value
     return request_url
 

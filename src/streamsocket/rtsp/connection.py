@@ -327,6 +327,8 @@ class RtspConnection:
 
     def _play(self, event: PlayRequested) -> None:
         assert self.viewer is not None
+        # After a pause, what is there on demand alone may have to be fetched anew.
+        self._server.hub.want(event.url.path)
         positions = self.viewer.prepare(event.tracks, keep_timestamps=event.keep_timestamps)
         # The answer first: over TCP it shares the connection with the packets.
         self._sender.write(self._protocol.playing(event, positions))

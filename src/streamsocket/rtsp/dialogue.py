@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable
 from time import time
 from typing import Protocol
@@ -22,6 +23,8 @@ from streamsocket.rtsp.client_protocol import (
     Responded,
     SendNeeded,
 )
+from streamsocket.rtsp.url import INSECURE
+from streamsocket.tls import client_context
 
 _SESSION_NOT_FOUND = 454
 _ATTEMPT_S = 0.25
@@ -130,12 +133,17 @@ class Dialogue:
         server = self.protocol.server
         loop = asyncio.get_running_loop()
         self._gone = loop.create_future()
+        # Reading all certificates that are trusted takes a while.
+        context = (
+            await asyncio.to_thread(client_context, verify=server.verify) if server.tls else None
+        )
         try:
             async with asyncio.timeout_at(self.deadline):
                 self.transport, _ = await loop.create_connection(
                     lambda: _Connection(self),
                     server.host,
                     server.port,
+                    ssl=context,
                     happy_eyeballs_delay=_ATTEMPT_S,
                 )
         except TimeoutError:
@@ -147,6 +155,8 @@ class Dialogue:
             raise ConnectError(
                 f"The name {server.host!r} does not resolve: is it spelt right?"
             ) from error
+        except ssl.SSLError as error:
+            raise ConnectError(_tls_failure(self.address, error)) from error
         except OSError as error:
             # Of a name with several addresses, asyncio tells the failures in one text.
             refused = f"[Errno {errno.ECONNREFUSED}]"
@@ -273,6 +283,18 @@ class Dialogue:
         return ConnectError(
             f"{self.address} closed the connection without an answer: does it speak RTSP?"
         )
+
+
+def _tls_failure(address: str, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {address} is not trusted ({error.verify_message.rstrip('.')}): "
+            "name a file with it in the environment variable SSL_CERT_FILE, or end the URL with "
+            f"#{INSECURE} to do without."
+        )
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+        return f"{address} does not speak TLS: is it the port for rtsps://, or is rtsp:// meant?"
+    return f"No TLS connection to {address} can be made: {error.reason or error}."
 
 
 class _Connection(asyncio.Protocol):

@@ -95,7 +95,7 @@ class MulticastGroups:
         del self._groups[stream]
 
     def _free_address(self) -> str:
-        """An address that nobody uses, the one that was given back longest ago."""
+        """The next address in turn that nobody uses: late packets of one group reach no other."""
         taken = {group.host for group in self._groups.values()}
         size = self.options.network.num_addresses
         for step in range(1, min(len(taken) + 1, size) + 1):

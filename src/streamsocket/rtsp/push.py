@@ -47,10 +47,15 @@ async def push_rtsp(
     """Publish a stream at `url` until it ends; `on_live` is called once the server takes it.
 
     `"auto"` sends the picture over UDP and the sound over TCP; where the server refuses that, or
-    doesn't report that it gets the picture, everything goes over TCP. Raises ConnectError if the
+    doesn't report that it gets the picture, everything goes over TCP; over `rtsps://` it always
+    does. Raises ConnectError if the
     server refuses, or vanishes. The running loop has to be one with `add_reader`.
     """
     wishes: list[Wish] = ["mixed", "tcp"] if transport == "auto" else [transport]
+    if url.lower().startswith("rtsps:"):
+        if transport in ("mixed", "udp"):
+            raise ConnectError("Over rtsps:// everything goes over TCP: leave out the transport.")
+        wishes = ["tcp"]
     while True:
         wish = wishes.pop(0)
         push = _Push(stream, url, wish, timeout_s)
@@ -81,6 +86,8 @@ class _Push:
         self._reader = Reader(stream, on_end=self._stream_ended, is_viewer=False)
         self._connection: TransportSender | None = None
         self._udp: list[tuple[UdpSender, socket.socket, socket.socket]] = []
+        self._over_udp: set[int] = set()
+        """The SSRCs of what goes over UDP."""
         self._reported = asyncio.Event()
         self._recording = False
 
@@ -129,8 +136,9 @@ class _Push:
         dialogue.stop_staying_alive()
         if self._over.done() and not self._over.cancelled():
             self._over.exception()  # it has been raised, or something else has
+        recording, self._recording = self._recording, False
         try:
-            if self._recording and dialogue.is_open:
+            if recording and dialogue.is_open:
                 await dialogue.teardown(_TEARDOWN_S)
         finally:
             if self._connection:
@@ -167,15 +175,16 @@ class _Push:
             raise ConnectError(str(error)) from error
         sender = UdpSender(self._loop, rtp, rtcp)
         self._udp.append((sender, rtp, rtcp))
-        self._loop.add_reader(rtcp, partial(self._read_rtcp, rtcp))
+        self._loop.add_reader(rtcp, partial(self._read_rtcp, rtcp, peer[0]))
         ports = rtp.getsockname()[1], rtcp.getsockname()[1]
         agreed = await self._set_up(track, TransportSpec("udp", client_ports=ports, mode="RECORD"))
         if agreed.server_ports is None:
-            raise ConnectError(f"{self._dialogue.address} doesn't say which UDP port to send to.")
-        host = agreed.source or peer[0]
+            raise NonsenseError(f"{self._dialogue.address} doesn't say which UDP port to send to.")
+        # Never to another host that it names: nobody there has asked for it.
         first, second = agreed.server_ports
-        target = UdpTarget((host, first, *peer[2:]), (host, second, *peer[2:]))
+        target = UdpTarget((peer[0], first, *peer[2:]), (peer[0], second, *peer[2:]))
         self._reader.add(track, sender, target)
+        self._over_udp.add(self._stream.tracks[track].ssrc)
 
     async def _set_up(self, track: int, wish: TransportSpec) -> TransportSpec:
         dialogue = self._dialogue
@@ -186,15 +195,16 @@ class _Push:
         if not self._over.done():
             self._over.set_result(None)
 
-    def _read_rtcp(self, rtcp: socket.socket) -> None:
+    def _read_rtcp(self, rtcp: socket.socket, server: str) -> None:
         for _ in range(_DATAGRAMS_PER_WAKEUP):
             try:
-                data = rtcp.recv(2048)
+                data, address = rtcp.recvfrom(2048)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # an earlier report was answered "port unreachable"
-            self._take_rtcp(data)
+            if address[0] == server:
+                self._take_rtcp(data)
 
     def _take_rtcp(self, data: bytes) -> None:
         try:
@@ -207,8 +217,9 @@ class _Push:
                     self._reader.resend(ssrc, sequences)
                 case Pli():
                     self._stream.request_keyframe()
-                case ReceiverReport():
-                    self._reported.set()
+                case ReceiverReport(blocks=blocks):
+                    if any(block.ssrc in self._over_udp for block in blocks):
+                        self._reported.set()
                 case _:
                     pass
 

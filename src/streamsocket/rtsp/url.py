@@ -8,7 +8,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from streamsocket.errors import ParseError
 
-DEFAULT_PORT = 554
+_DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
+
+INSECURE = "insecure"
+"""A URL that ends with `#insecure` is one whose server's certificate is not checked."""
 
 _REQUEST_URL = re.compile(r"rtsp[su]?://[^/?#]*([^#]*)", re.IGNORECASE)
 # Players append the track to the URL as a whole, so that it comes after a query string; proxies
@@ -64,6 +67,15 @@ class ServerUrl:
     """The stream's name as a person would read it."""
     user: str | None = None
     password: str = ""
+    tls: bool = False
+    """The whole conversation is encrypted, packets included: `rtsps://`."""
+    verify: bool = True
+    """Whether the server has to show a certificate that is trusted."""
+
+    @property
+    def scheme(self) -> str:
+        """`rtsp` or `rtsps`."""
+        return "rtsps" if self.tls else "rtsp"
 
     def __repr__(self) -> str:
         """Without the password."""
@@ -71,23 +83,26 @@ class ServerUrl:
 
 
 def parse_server_url(url: str) -> ServerUrl:
-    """Take an rtsp:// URL apart. Raises ParseError with a sentence for the user."""
+    """Take an rtsp:// or rtsps:// URL apart. Raises ParseError with a sentence for the user."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ParseError("The URL is not of the form rtsp://host:port/name.") from None
-    if parts.scheme.lower() != "rtsp":
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
         raise ParseError(f"{parts.scheme or 'No scheme'!r} is not rtsp://: check the URL.")
     if not host or port == 0 or _FORBIDDEN.search(url) or " " in url:
         raise ParseError("The URL is not of the form rtsp://host:port/name.")
     return ServerUrl(
-        url=_without_credentials(parts),
+        url=_without_credentials(parts._replace(fragment="")),
         host=host,
-        port=port or DEFAULT_PORT,
+        port=port or _DEFAULT_PORTS[scheme],
         path=unquote(parts.path).strip("/"),
         user=unquote(parts.username) if parts.username is not None else None,
         password=unquote(parts.password or ""),
+        tls=scheme == "rtsps",
+        verify=parts.fragment.lower() != INSECURE,
     )
 
 

@@ -51,6 +51,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing comes to the source at the moment; a sentence for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where in its file the source is."""
 
@@ -73,7 +80,7 @@ class Failed:
     """Another try would fail as well: the file is missing, not a bug of ours."""
 
 
-Event = Tracks | Note | Progress | Ended | Failed
+Event = Tracks | Note | Waiting | Progress | Ended | Failed
 
 
 class TrackBatch(NamedTuple):
@@ -175,6 +182,8 @@ def _decode_event(body: bytes) -> Event:
                 return Tracks(tracks, bool(fields["makes_keyframes"]))
             case "Note":
                 return Note(str(fields["text"]))
+            case "Waiting":
+                return Waiting(str(fields["text"]))
             case "Progress":
                 duration_s = fields["duration_s"]
                 return Progress(

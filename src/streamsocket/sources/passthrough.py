@@ -14,6 +14,7 @@ from streamsocket.codecs.coded import Coded
 from streamsocket.errors import ParseError
 from streamsocket.media import aac, h264, h265, nal
 from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Opus, VideoCodec, Vp8
+from streamsocket.media.opus import packet_duration
 from streamsocket.rtp.packet import MAX_PAYLOAD
 
 # A decoder holds back no more than 16 pictures (H.264, A.3.1): as many may lack a decoding time.
@@ -138,7 +139,7 @@ class PassedSound:
         pts = ticks * base
         if self._expected is not None and abs(pts - self._expected) <= 2 * base:
             pts = self._expected
-        duration = self._aac_frame_s or opus_duration(data)
+        duration = self._aac_frame_s or Fraction(packet_duration(data), 48_000)
         self._expected = pts + duration
         if packet.duration and packet.duration * base < duration - 2 * base:
             # The file cuts the end off its last frame. Players of RTP can't: half of it or more
@@ -203,19 +204,6 @@ def _swapped(samples: bytes) -> bytes:
     swapped = bytearray(len(samples) & ~1)
     swapped[::2], swapped[1::2] = samples[1::2], samples[: len(samples) & ~1 : 2]
     return bytes(swapped)
-
-
-def opus_duration(packet: bytes) -> Fraction:
-    """How many seconds an Opus packet lasts, from its first bytes (RFC 6716, 3.1)."""
-    configuration, code = packet[0] >> 3, packet[0] & 3
-    if configuration < 12:  # SILK
-        frame_ms = Fraction((10, 20, 40, 60)[configuration & 3])
-    elif configuration < 16:  # hybrid
-        frame_ms = Fraction((10, 20)[configuration & 1])
-    else:  # CELT
-        frame_ms = Fraction(5, 2) * 2 ** (configuration & 3)
-    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 1)[code]
-    return max(frames, 1) * frame_ms / 1000
 
 
 def _without_adts(frame: bytes) -> bytes:

@@ -157,6 +157,8 @@ class SourceProcess:
             case link.Note(text):
                 notes = [self.status.message, text] if self.status.message else [text]
                 self._set(message=" ".join(notes)[:_MAX_MESSAGE])
+            case link.Waiting(text):
+                self._set(state="waiting", message=text)
             case link.Progress(position_s, duration_s, loops):
                 self._set(position_s=position_s, duration_s=duration_s, loops=loops)
             case link.Ended():
@@ -178,7 +180,10 @@ class SourceProcess:
             self._set(state="failed", message=str(error))
             self._tell(link.STOP)
         else:
-            self._set(state="live")
+            if self.status.state == "waiting":
+                self._set(state="live", message=None)  # what it waited for is here
+            else:
+                self._set(state="live")
 
     def _disconnected(self) -> None:
         """The process hung up: see to its end, and to its return where it crashed."""

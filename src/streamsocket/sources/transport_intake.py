@@ -13,7 +13,7 @@ from streamsocket.mpegts.demuxer import Demuxer, Event, Refused, TracksKnown, Un
 from streamsocket.mpegts.timing import CLOCK_RATE
 from streamsocket.rtp.builder import build_batch
 from streamsocket.rtp.payload import Packetizer, packetizer
-from streamsocket.sources.link import Note, TrackBatch, Tracks
+from streamsocket.sources.link import Note, TrackBatch, Tracks, Waiting
 
 SILENCE_S = 2.0
 """After it the stream counts as interrupted; what comes then is a new one, maybe another's."""
@@ -22,7 +22,7 @@ NOTHING_KNOWN_S = 5.0
 
 _MAX_KEPT_BYTES = 16 << 20
 
-Message = Note | Tracks | TrackBatch
+Message = Note | Tracks | TrackBatch | Waiting
 
 
 class _Datagram(NamedTuple):
@@ -96,7 +96,7 @@ class TransportIntake:
             if self._is_silent:
                 return []
             self._is_silent = True
-            return [Note(f"Nothing has come to {self._address} for {SILENCE_S:g} s.")]
+            return [Waiting(f"Nothing has come to {self._address} for {SILENCE_S:g} s.")]
         if self._packing is None and now - self._begun >= NOTHING_KNOWN_S and not self._told:
             return self._tell_once(
                 f"What comes to {self._address} is no MPEG transport stream that can be shown: "

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from itertools import groupby
 
 from streamsocket.errors import SourceError
-from streamsocket.sources.link import TrackBatch
+from streamsocket.sources.link import TrackBatch, Waiting
 from streamsocket.sources.outlet import Outlet
 from streamsocket.sources.spec import UdpSpec, is_multicast
 from streamsocket.sources.transport_intake import Message, TransportIntake
@@ -31,6 +31,7 @@ def run_transport_stream(spec: UdpSpec, outlet: Outlet) -> None:
     """Receive for ever, that is until `StoppedError`. Raises `SourceError` if it can't listen."""
     intake = TransportIntake(spec.text)
     with open_socket(spec) as sock:
+        outlet.event(Waiting(f"It waits for what is sent to {spec.text}."))
         while True:
             readable, _, _ = select.select([sock], [], [], _LOOK_AROUND_S)
             messages = _receive(sock, intake) if readable else []
