@@ -51,6 +51,7 @@ def _status(
         loops=source.loops,
         skipped_packets=stream.skipped_packets if stream else 0,
         message=source.message,
+        resent_packets=stream.resent_packets if stream else 0,
         added_latency=added_latency(stream) if stream else None,
     )
 

@@ -76,6 +76,8 @@ class StreamStatus:
     """Why it failed or what is being done to it (`"VP9 is transcoded to H.264"`), a sentence."""
     added_latency: AddedLatency | None = None
     """None before the stream is live for the first time."""
+    resent_packets: int = 0
+    """Packets that viewers missed and were sent once more, all viewers together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class RunningServer:
             try:
                 if json.loads(self.get("/health")) == {"status": "ok"}:
                     states = {s["name"]: s["state"] for s in json.loads(self.get("/api/streams"))}
-                    if all(states[name] == "live" for name in names):
+                    if all(states.get(name) == "live" for name in names):
                         return
             except urllib.error.URLError:
                 states = {"/health": "no answer"}

@@ -31,6 +31,7 @@ def live_stream(
         skipped_packets=7,
         message=message,
         added_latency=AddedLatency(((0.001, 70), (0.002, 98)), 100, 0.05),
+        resent_packets=3,
     )
 
 

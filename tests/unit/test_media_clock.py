@@ -120,18 +120,27 @@ def test_a_sender_whose_clock_is_lost_is_followed_by_arrival_without_a_jump() ->
 def test_a_sender_that_corrects_its_clock_a_little_is_slewed_to() -> None:
     clock = CaptureClock(RATE)
     clock.sender_report(START, 0, START)
-    clock.sender_report(START + 5.1, 5 * RATE, START + 5.1)
-    assert clock.capture_time(5 * RATE) == pytest.approx(START + 5 + 5.1 * SLEW_RATE)
-    clock.sender_report(START + 30.1, 30 * RATE, START + 30.1)
-    assert clock.capture_time(30 * RATE) == pytest.approx(START + 30.1)
+    clock.sender_report(START + 10.1, 10 * RATE, START + 10.1)
+    after_10_s = START + 10 + 10.1 * SLEW_RATE
+    assert clock.capture_time(10 * RATE) == pytest.approx(after_10_s, abs=1e-6)
+    clock.sender_report(START + 40.1, 40 * RATE, START + 40.1)
+    assert clock.capture_time(40 * RATE) == pytest.approx(START + 40.1, abs=1e-6)
+    assert clock.jumps == 0
+
+
+def test_the_first_reports_replace_each_other() -> None:
+    clock = CaptureClock(RATE)
+    clock.sender_report(START + 0.4, 0, START)
+    clock.sender_report(START + 5, 5 * RATE, START + 5)
+    assert clock.capture_time(5 * RATE) == START + 5
     assert clock.jumps == 0
 
 
 def test_a_sender_that_corrects_its_clock_a_lot_makes_it_jump() -> None:
     clock = CaptureClock(RATE)
     clock.sender_report(START, 0, START)
-    clock.sender_report(START + 6.5, 5 * RATE, START + 5)
-    assert clock.capture_time(5 * RATE) == START + 6.5
+    clock.sender_report(START + 11.5, 10 * RATE, START + 10)
+    assert clock.capture_time(10 * RATE) == START + 11.5
     assert clock.jumps == 1
 
 
@@ -170,8 +179,9 @@ def test_it_never_moves_faster_than_it_slews_unless_it_says_so(
     clock = CaptureClock(RATE)
     now, media = START, 0.0
     clock.packet(0, now)
-    clock.packet(2 * RATE, now + 2)  # settled
-    now, media = now + 2, 2.0
+    clock.packet(2 * RATE, now + 2)
+    clock.sender_report(now + 2, 2 * RATE, now + 2)
+    now, media = now + 11, 11.0  # by now, packets and reports have settled
     clock.sender_report(now, round(media * RATE), now)
     for elapsed, skew, is_report, clock_error, delay in steps:
         before, jumps = clock.capture_time(0), clock.jumps

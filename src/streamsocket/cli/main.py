@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from streamsocket.cli.auth import app as auth
+from streamsocket.cli.forward import forward
 from streamsocket.cli.probe import probe
 from streamsocket.cli.publish import publish
 from streamsocket.cli.record import record
@@ -65,6 +66,7 @@ app.command()(serve)
 app.command()(probe)
 app.command()(record)
 app.command()(publish)
+app.command()(forward)
 app.add_typer(auth, name="auth")
 
 

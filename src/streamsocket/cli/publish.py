@@ -66,10 +66,11 @@ def publish(
     )
     _, spec = parse_source(source, loop=loop, encoding=encoding)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(_publish(spec, url, transport))
+        runner.run(keep_publishing(spec, url, transport))
 
 
-async def _publish(spec: SourceSpec, url: str, transport: PushTransport) -> None:
+async def keep_publishing(spec: SourceSpec, url: str, transport: PushTransport) -> None:
+    """Publish, and show how it goes, until Ctrl-C or the end of the source."""
     from streamsocket.forward.publishing import Publishing
 
     publishing = Publishing(spec, url, transport=transport)

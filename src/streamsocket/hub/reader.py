@@ -88,10 +88,14 @@ class Reader:
         """Send these tracks (all, if None) from where `prepare` chose to begin."""
         now = time.monotonic()
         chosen = [output for output in self._chosen(tracks) if output.state == "idle"]
-        for output in sorted(chosen, key=lambda output: output.track.is_video):
-            output.start(now)
+        chosen.sort(key=lambda output: output.track.is_video)
+        for output in chosen:
+            output.start()
         self.stream.readers[self] = None
+        # Before the first packets: whoever passes them on must know when they were captured.
         self.stream.report(now)
+        for output in chosen:
+            output.pump(now)
         self.stream.begin_to_send()
 
     def pause(self, tracks: Iterable[int] | None = None) -> None:

@@ -196,6 +196,11 @@ class Stream:
         return sum(reader.is_viewer for reader in self.readers)
 
     @property
+    def resent_packets(self) -> int:
+        """Packets that viewers missed and were sent once more, all of them together."""
+        return sum(track.resent_packets for track in self.tracks)
+
+    @property
     def skipped_packets(self) -> int:
         """Packets that slow viewers were too late for, all of them together."""
         return sum(track.skipped_packets for track in self.tracks)

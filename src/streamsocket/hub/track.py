@@ -61,6 +61,7 @@ class StreamTrack:
         self.packets = 0
         self.octets = 0
         self.skipped_packets = 0
+        self.resent_packets = 0
 
     def begin_publication(self, track: Track) -> None:
         """The next batch is a new publisher's first: find its place in the timeline anew.

@@ -16,6 +16,9 @@ JUMP_BEYOND_S = 1.0
 """What is further off than this is no drift: the mapping jumps, and counts it."""
 
 _SETTLING_S = 1.0
+_REPORTS_SETTLE_S = 8.0
+"""For so long each sender report replaces the one before, as reports come every 5 s: who passes a
+stream on may have known less of its capture when it sent the first."""
 _BUCKET_S = 0.5
 _BUCKETS = 10
 """The least delayed packet of 5 s counts: a drift of 200 ppm is 1 ms in that time."""
@@ -27,7 +30,7 @@ class CaptureClock:
     The mapping is an offset: the wall-clock time of RTP timestamp 0. It comes from sender reports
     (RFC 3550, 6.4.1) where they agree with arrival within `TRUSTED_WITHIN_S`; else from arrival,
     where the packets that were least delayed define it. It jumps when it is first known (arrival
-    settles for a second; the first sender report then replaces it) or when it is off by more than
+    settles for a second; the first sender reports then replace it) or when it is off by more than
     `JUMP_BEYOND_S`; otherwise it slews.
 
     RTP timestamps are unwrapped ticks of `clock_rate`, times are seconds since the epoch.
@@ -42,7 +45,7 @@ class CaptureClock:
         self._slewed_at = 0.0
         self._settled_at = math.inf
         self._reported: float | None = None
-        self._ever_reported = False
+        self._reported_since = math.inf
         self._buckets: deque[float] = deque(maxlen=_BUCKETS)  # the least delayed packet of each
         self._least: float | None = None  # of them all
         self._bucket_ends = -math.inf
@@ -56,8 +59,8 @@ class CaptureClock:
         )
         self._reported = reported if believed else None
         self.source = "sender_report" if believed else "arrival"
-        if believed and not self._ever_reported:
-            self._ever_reported = True
+        if believed and arrival < self._reported_since + _REPORTS_SETTLE_S:
+            self._reported_since = min(self._reported_since, arrival)
             self._offset = reported
             self._slewed_at = arrival
         else:

@@ -11,6 +11,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from ipaddress import ip_address
 from time import time
 from typing import Protocol
 
@@ -144,7 +145,9 @@ class Dialogue:
                     server.host,
                     server.port,
                     ssl=context,
-                    happy_eyeballs_delay=_ATTEMPT_S,
+                    # For an address there is nothing to choose; and who is cancelled while asyncio
+                    # chooses may leave an open socket behind (Python 3.11).
+                    happy_eyeballs_delay=None if _is_address(server.host) else _ATTEMPT_S,
                 )
         except TimeoutError:
             raise ConnectError(
@@ -283,6 +286,14 @@ class Dialogue:
         return ConnectError(
             f"{self.address} closed the connection without an answer: does it speak RTSP?"
         )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False  # a name
+    return True
 
 
 def _tls_failure(address: str, error: ssl.SSLError) -> str:

@@ -69,6 +69,11 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         "Packets that slow viewers were too late for, all viewers together.",
         labels=["stream"],
     )
+    resent = CounterMetricFamily(
+        "streamsocket_stream_resent_packets",
+        "Packets that viewers missed and were sent once more, all viewers together.",
+        labels=["stream"],
+    )
     added = HistogramMetricFamily(
         "streamsocket_added_latency_seconds",
         "From a batch's arrival to its last copy's departure.",
@@ -87,6 +92,7 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         up.add_metric([stream.name], stream.state == "live")
         viewers.add_metric([stream.name], stream.viewers)
         skipped.add_metric([stream.name], stream.skipped_packets)
+        resent.add_metric([stream.name], stream.resent_packets)
         if latency := stream.added_latency:
             buckets = [(f"{bound:g}", float(count)) for bound, count in latency.buckets]
             buckets.append(("+Inf", float(latency.count)))
@@ -96,4 +102,4 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
             bitrate.add_metric(labels, track.bitrate_bps)
             packets.add_metric(labels, track.packets)
             size.add_metric(labels, track.bytes)
-    yield from (up, viewers, skipped, added, bitrate, packets, size)
+    yield from (up, viewers, skipped, resent, added, bitrate, packets, size)
