@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
 from collections import Counter
@@ -12,20 +11,24 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from streamsocket.auth.access import Access
-from streamsocket.auth.configured import configured_users
 from streamsocket.errors import StreamSocketError
-from streamsocket.forward.forwards import ForwardRule, Forwards
+from streamsocket.forward.forwards import Forwards
 from streamsocket.hub.hub import Hub
-from streamsocket.hub.limits import Limits
 from streamsocket.record.recorder import Recorder
-from streamsocket.record.rules import Rule
-from streamsocket.rtmp.server import RtmpOptions, RtmpServer
-from streamsocket.rtsp.multicast import MulticastOptions
-from streamsocket.rtsp.server import RtspOptions, RtspServer
+from streamsocket.rtmp.server import RtmpServer
+from streamsocket.rtsp.server import RtspServer
+from streamsocket.server_options import (
+    forward_rules,
+    hub_limits,
+    record_rules,
+    rtmp_options,
+    rtsp_options,
+    tls_context,
+    users,
+)
 from streamsocket.server_status import stream_statuses
 from streamsocket.settings import Settings
 from streamsocket.settings.model import StreamSettings
@@ -34,7 +37,6 @@ from streamsocket.sources.pulled import PulledSource
 from streamsocket.sources.spec import RtspSpec, parse_source
 from streamsocket.sources.state import SourceStatus
 from streamsocket.status import Ports, ServerStatus
-from streamsocket.tls import server_context
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
 from streamsocket.web.runner import HttpServer
@@ -171,22 +173,17 @@ class Server:
 
     def _open(self) -> None:
         settings = self.settings
-        self._hub = Hub(self._loop, _limits(settings))
-        self._access = Access(configured_users(settings.users))
+        self._hub = Hub(self._loop, hub_limits(settings))
+        self._access = Access(users(settings))
         self._rtsp = RtspServer(
-            self._hub, self._loop, _rtsp_options(settings), self._access, _tls_context(settings)
+            self._hub, self._loop, rtsp_options(settings), self._access, tls_context(settings)
         )
         self._rtsp.open()
         self._rtmp = self._open_rtmp()
         if settings.record:
-            rules = [Rule(**rule.model_dump()) for rule in settings.record]
-            self._recorder = Recorder(self._loop, self._hub, rules)
+            self._recorder = Recorder(self._loop, self._hub, record_rules(settings))
             self._recorder.start()
-        self._forwards = Forwards(
-            self._hub,
-            self._loop,
-            [ForwardRule(each.streams, each.url, each.transport) for each in settings.forward],
-        )
+        self._forwards = Forwards(self._hub, self._loop, forward_rules(settings))
         self._forwards.start()
         for name, stream in settings.streams.items():
             self._sources[name] = self._make_source(name, stream)
@@ -209,17 +206,12 @@ class Server:
 
     def _open_rtmp(self) -> RtmpServer | None:
         settings = self.settings
-        if settings.rtmp.port is None:
+        port = settings.rtmp.port
+        if port is None:
             return None
         rtmp = RtmpServer(
             self._loop,
-            RtmpOptions(
-                host=settings.host,
-                port=settings.rtmp.port,
-                max_connections=settings.rtmp.max_connections,
-                max_connections_per_address=settings.rtmp.max_connections_per_address,
-                idle_timeout_s=settings.publish.timeout_s,
-            ),
+            rtmp_options(settings.host, port, settings),
             partial(self._hub.publish, guest=True, replace=settings.publish.replace, origin="RTMP"),
             self._access,
             partial(self._hub.check_free, replace=settings.publish.replace),
@@ -269,58 +261,3 @@ class Server:
             forwards=tuple(self._forwards.status()) if self._forwards else (),
         )
         self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_status)
-
-
-def _rtsp_options(settings: Settings) -> RtspOptions:
-    return RtspOptions(
-        host=settings.host,
-        port=settings.rtsp.port,
-        udp_port=settings.rtsp.udp_port,
-        session_timeout_s=settings.rtsp.session_timeout_s,
-        publisher_timeout_s=settings.publish.timeout_s,
-        replace_publishers=settings.publish.replace,
-        tls_port=settings.rtsps.port,
-        multicast=_multicast_options(settings),
-        max_connections=settings.rtsp.max_connections,
-        max_connections_per_address=settings.rtsp.max_connections_per_address,
-    )
-
-
-def _multicast_options(settings: Settings) -> MulticastOptions | None:
-    multicast = settings.multicast
-    if multicast.network is None:
-        return None
-    return MulticastOptions(
-        IPv4Network(multicast.network),
-        multicast.port,
-        multicast.ttl,
-        multicast.interface or _one_ipv4_address(settings.host),
-    )
-
-
-def _one_ipv4_address(host: str) -> str | None:
-    """The host if it is the address of one interface; not a name, a wildcard or IPv6's."""
-    try:
-        address = IPv4Address(host)
-    except ValueError:
-        return None
-    return None if address.is_unspecified else host
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    rtsps = settings.rtsps
-    if rtsps.port is None or not rtsps.certificate or not rtsps.key:
-        return None
-    return server_context(rtsps.certificate, rtsps.key)
-
-
-def _limits(settings: Settings) -> Limits:
-    hub = settings.hub
-    return Limits(
-        reader_max_age_s=hub.reader_max_age_s,
-        keyframe_cache_bytes=round(hub.keyframe_cache_mb * 1_000_000),
-        history_s=hub.history_s,
-        history_bytes=round(hub.history_mb * 1_000_000),
-        join_seconds=hub.join_seconds,
-        publisher_wait_s=settings.publish.wait_s,
-    )

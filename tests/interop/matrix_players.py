@@ -7,7 +7,6 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +17,8 @@ from tests.interop.sync import sound_minus_picture_s
 SECONDS = 5.0
 _JOINED_S = 2.0
 """After this, who has joined is live, and times are no longer squeezed."""
+_REPORTED_S = 5.5
+"""After this, GStreamer has had a sender report that is newer than its first packet."""
 _START_S = 15.0
 _SILENCE_US = 5_000_000
 """FFmpeg's -timeout."""
@@ -75,13 +76,13 @@ def ffmpeg(url: str, transport: str, recording: Path) -> Seen:
     audio = re.search(r"Stream #0:\d: Audio: (\w+)", heading)
     if done.returncode or not video or not audio:
         return _nothing(done.stderr)
-    return _seen(video[1], audio[1], recording.with_suffix(".nut"), "")
+    return _seen(video[1], audio[1], recording.with_suffix(".nut"), _JOINED_S)
 
 
 def gstreamer(url: str, transport: str, recording: Path) -> Seen:
     """GStreamer: what it puts together by itself for the stream, its times as they come."""
     done = _run(
-        f"timeout --signal=INT --kill-after=5 {SECONDS + 1} gst-launch-1.0 -e -v "
+        f"timeout --signal=INT --kill-after=5 {_REPORTED_S + 3} gst-launch-1.0 -e -v "
         f"matroskamux name=m streamable=true ! filesink location={recording}.mkv "
         f"rtspsrc name=s location={url} protocols={transport} latency=300 "
         "s. ! application/x-rtp,media=video ! queue ! decodebin ! videoconvert ! videoscale "
@@ -99,7 +100,7 @@ def gstreamer(url: str, transport: str, recording: Path) -> Seen:
     complaints = "".join(
         line for line in done.stderr.splitlines() if line.startswith(("ERROR", "WARNING"))
     )
-    return _seen(video[1], audio[1], recording.with_suffix(".mkv"), complaints)
+    return _seen(video[1], audio[1], recording.with_suffix(".mkv"), _REPORTED_S, complaints)
 
 
 def ours(url: str, transport: str, recording: Path) -> Seen:
@@ -133,15 +134,15 @@ PLAYERS: dict[str, Callable[[str, str, Path], Seen]] = {
 }
 
 
-def _seen(video: str, audio: str, recording: Path, complaints: str) -> Seen:
+def _seen(video: str, audio: str, recording: Path, after_s: float, complaints: str = "") -> Seen:
     with av.open(str(recording)) as movie:
         times = [frame.time for frame in movie.decode(video=0) if frame.time is not None]
-    live = [time for time in times if time >= times[0] + _JOINED_S]
+    live = [time for time in times if time >= times[0] + after_s]
     return Seen(
         _NAMES.get(video.lower(), video.lower()),
         _NAMES.get(audio.lower(), audio.lower()),
         (len(live) - 1) / (live[-1] - live[0]) if len(live) > 1 else 0.0,
-        sound_minus_picture_s(recording, after_s=_JOINED_S),
+        sound_minus_picture_s(recording, after_s=after_s),
         complaints,
     )
 

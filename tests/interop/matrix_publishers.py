@@ -51,7 +51,12 @@ _READY_S = 20.0
 _STOP_S = 10.0
 
 _MOVIE = Movie(
-    Fraction(RATE), audio="pcm_s16le", size=SIZE, seconds=Fraction(60), suffix=".mkv", gop_s=0.5
+    Fraction(RATE),
+    audio="pcm_s16le",
+    size=SIZE,
+    seconds=Fraction(60),
+    suffix=".mkv",
+    hiss=0.03,  # or FFmpeg gathers AAC for the better part of a second before it sends it
 )
 
 _FFMPEG = {

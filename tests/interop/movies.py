@@ -32,6 +32,8 @@ class Movie:
     suffix: str = ".mp4"
     is_uneven: bool = False
     """A variable frame rate: only the first two of every four frames."""
+    hiss: float = 0.0
+    """How loud the sound is between the beeps, of 1: encoders make next to nothing of silence."""
     changes: tuple[tuple[str, ...], ...] = ()
     """Options of further FFmpeg runs that copy the tracks."""
 
@@ -102,7 +104,7 @@ def _sound(movie: Movie) -> list[str]:
         return []
     seconds = float(movie.audio_seconds or movie.seconds)
     layout = {2: "stereo", 6: "5.1"}[movie.channels]
-    beep = f"0.6*sin(2*PI*1000*t)*lt(mod(t,1),{BEEP_S})"
+    beep = f"0.6*sin(2*PI*1000*t)*lt(mod(t,1),{BEEP_S})+{movie.hiss}*(2*random(0)-1)"
     beeps = "|".join([beep] * movie.channels)
     return ["-f", "lavfi", "-i", f"aevalsrc='{beeps}':s=48000:c={layout}:d={seconds}"]
 

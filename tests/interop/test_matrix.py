@@ -12,7 +12,7 @@ from tests.interop import matrix_publishers
 from tests.interop.matrix_players import PLAYERS, Seen
 from tests.interop.matrix_publishers import RATE, Publication, Studio
 
-AT_ONCE = 2
+AT_ONCE = 4
 """So many publications at the same time."""
 
 

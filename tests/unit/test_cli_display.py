@@ -8,10 +8,19 @@ import pytest
 from status_helpers import AUDIO, failed_stream, live_stream, server_status
 
 from streamsocket import wording
-from streamsocket.cli.display import PlainDisplay, open_display, plain_announcement, qr_code
+from streamsocket.cli.display import (
+    PlainDisplay,
+    open_display,
+    plain_announcement,
+    publish_urls,
+    qr_code,
+)
 from streamsocket.cli.table import TableDisplay, table_lines
 from streamsocket.settings import Settings, StreamSettings
+from streamsocket.settings.model import UserSettings
 from streamsocket.status import Ports, ServerStatus
+
+HASH = "$argon2id$v=19$m=32768,t=2,p=1$R4Oq0TEsB8M09CPHtXNaaw$" + "A" * 43
 
 
 def table(status: ServerStatus, width: int = 80, height: int = 30) -> list[str]:
@@ -79,13 +88,12 @@ def test_the_live_table_is_drawn_on_a_terminal() -> None:
 
 def test_plain_lines_tell_every_address() -> None:
     hosts, ports = ["192.0.2.7", "2001:db8::7"], Ports(554, 80, rtmp=1935)
-    assert plain_announcement(hosts, ports, ["a b"])[1:] == [
+    publish_at = publish_urls(hosts[0], ports)
+    assert plain_announcement(hosts, ports, ["a b"], publish_at)[1:] == [
         "page: http://192.0.2.7:80/",
         "page: http://[2001:db8::7]:80/",
         "publish: rtsp://192.0.2.7:554/NAME",
         "publish: rtmp://192.0.2.7/NAME",
-        "publish: rtsp://[2001:db8::7]:554/NAME",
-        "publish: rtmp://[2001:db8::7]/NAME",
         "a b: rtsp://192.0.2.7:554/a%20b",
         "a b: rtsp://[2001:db8::7]:554/a%20b",
     ]
@@ -160,3 +168,18 @@ def test_a_position_is_written_like_a_clock(seconds: float, text: str) -> None:
 )
 def test_a_bitrate_is_written_in_its_unit(bits: int, text: str) -> None:
     assert wording.bitrate(bits) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "with_users", "where"),
+    [
+        ("127.0.0.1", False, "127.0.0.1"),
+        ("192.0.2.7", False, "localhost"),
+        ("192.0.2.7", True, "192.0.2.7"),
+    ],
+)
+def test_where_to_publish_is_where_it_is_allowed(host: str, with_users: bool, where: str) -> None:
+    users = {"alice": UserSettings(password=HASH)} if with_users else {}
+    out = io.StringIO()
+    with open_display(Settings(host=host, users=users), Ports(8554, 8080), out=out):
+        assert f"publish: rtsp://{where}:8554/NAME\n" in out.getvalue()

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from client_helpers import PPS, SOUND, SPS, VIDEO
@@ -37,7 +38,7 @@ from streamsocket.rtp.rtcp import (
     build_sender_report,
     parse_rtcp,
 )
-from streamsocket.rtsp import connection, sdp
+from streamsocket.rtsp import sdp
 from streamsocket.rtsp.message import Frames
 from streamsocket.rtsp.server import RtspServer
 
@@ -250,7 +251,7 @@ def test_a_publisher_that_sends_nothing_is_closed(
 ) -> None:
     offset = 0.0
     real = time.monotonic
-    monkeypatch.setattr(connection.time, "monotonic", lambda: real() + offset)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + offset)
 
     async def test(server: RtspServer) -> None:
         nonlocal offset
@@ -332,7 +333,7 @@ def test_viewers_stay_when_a_publisher_returns(hub: HubUnderTest) -> None:
         first_sequence = sequences[0]
         assert [n - first_sequence & 0xFFFF for n in sequences] == list(range(len(packets)))
         timestamps = [packet.timestamp for packet in packets]
-        steps = [b - a & 0xFFFF_FFFF for a, b in zip(timestamps, timestamps[1:], strict=False)]
+        steps = [b - a & 0xFFFF_FFFF for a, b in pairwise(timestamps)]
         assert all(step < 10 * 90_000 for step in steps), steps
         assert steps[-1] == pytest.approx(3000, abs=100)  # it may still catch up with live
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hub_helpers import HubUnderTest, Viewer, batch, drain, hub_under_test, parse
+from rtsp_helpers import client_of, eventually, with_server
 
 from streamsocket.errors import StreamSocketError
 from streamsocket.rtp.rtcp import Nack, Pli, ReceiverReport, build_nack, build_pli
 from streamsocket.rtp.rtcp import build_receiver_report as build_report
 from streamsocket.rtsp import connection
-from streamsocket.rtsp.message import Frames, Parser, Response
+from streamsocket.rtsp.message import Frames
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 
 
@@ -23,81 +24,6 @@ from streamsocket.rtsp.server import RtspOptions, RtspServer
 def hub() -> Iterator[HubUnderTest]:
     with hub_under_test() as under_test:
         yield under_test
-
-
-class Client:
-    """A player that says just what the test wants."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._parser = Parser()
-        self._messages: list[object] = []
-        self._cseq = 0
-        self.port = 0
-
-    async def ask(self, method: str, path: str = "lobby", **headers: str) -> Response:
-        self._cseq += 1
-        lines = [f"{method} rtsp://127.0.0.1:{self.port}/{path} RTSP/1.0", f"CSeq: {self._cseq}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.send("\r\n".join(lines).encode() + b"\r\n\r\n")
-        while True:
-            message = await self.next()
-            if isinstance(message, Response):
-                return message
-
-    async def next(self) -> object:
-        while not self._messages:
-            data = await asyncio.wait_for(self._reader.read(65536), 5)
-            if not data:
-                raise EOFError
-            self._messages += self._parser.feed(data)
-        return self._messages.pop(0)
-
-    def send(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def closed(self) -> bool:
-        """Whether the server hangs up, once everything it said is read."""
-        try:
-            while await asyncio.wait_for(self._reader.read(65536), 5):
-                pass
-        except ConnectionError:
-            pass
-        return True
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-@asynccontextmanager
-async def client_of(server: RtspServer) -> AsyncIterator[Client]:
-    client = Client(*await asyncio.open_connection("127.0.0.1", server.port))
-    client.port = server.port
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def with_server(
-    hub: HubUnderTest, test: Callable[[RtspServer], Awaitable[None]], **options: int | float
-) -> RtspServer:
-    """Run a test against a server on a free port."""
-    server = RtspServer(hub.hub, hub.loop, RtspOptions(port=0, **options))  # type: ignore[arg-type]
-    server.open()
-    try:
-        hub.loop.run_until_complete(test(server))
-    finally:
-        server.close()
-        hub.run(0.01)
-    return server
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait, five seconds at most, for something that the server does in its own time."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
-            await asyncio.sleep(0.005)
 
 
 def udp_transport(viewer: Viewer) -> str:

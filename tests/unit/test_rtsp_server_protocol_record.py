@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamsocket.media.codec import Track
 from streamsocket.rtsp import sdp
 from streamsocket.rtsp.message import Frames, Parser, Response
-from streamsocket.rtsp.server_protocol import (
+from streamsocket.rtsp.server_events import (
     AnnounceRequested,
     DescribeRequested,
     Event,
@@ -19,10 +19,10 @@ from streamsocket.rtsp.server_protocol import (
     PlayRequested,
     RecordRequested,
     Reply,
-    ServerProtocol,
     SetupRequested,
     TeardownRequested,
 )
+from streamsocket.rtsp.server_protocol import ServerProtocol
 
 URL = "rtsp://h:8554/live/cam"
 UDP = "Transport: RTP/AVP;unicast;client_port=5000-5001;mode=record"

@@ -79,6 +79,23 @@ def test_a_users_url_may_leave_out_what_has_a_default() -> None:
     assert url.url == "rtsp://[2001:db8::1]/a"
 
 
+def test_over_tls_there_is_another_port_and_the_certificate_is_checked() -> None:
+    url = parse_server_url("RTSPS://me:secret@camera/a")
+    assert (url.scheme, url.port, url.tls, url.verify) == ("rtsps", 322, True, True)
+    assert url.url == "rtsps://camera/a"
+    assert parse_server_url("rtsps://camera:8322/a").port == 8322
+    plain = parse_server_url("rtsp://camera/a")
+    assert (plain.scheme, plain.port, plain.tls) == ("rtsp", 554, False)
+
+
+def test_the_certificate_is_not_checked_where_the_url_says_so() -> None:
+    url = parse_server_url("rtsps://camera/a?x=1#insecure")
+    assert not url.verify
+    # Which is between the user and us.
+    assert url.url == "rtsps://camera/a?x=1"
+    assert parse_server_url("rtsps://camera/a?x=insecure#other").verify
+
+
 @pytest.mark.parametrize(
     "url",
     [

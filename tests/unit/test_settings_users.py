@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from streamsocket.auth.configured import configured_users
 from streamsocket.errors import SettingsError
+from streamsocket.server_options import users as configured_users
 from streamsocket.settings import Settings, load_settings
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
@@ -41,7 +41,7 @@ def test_users_become_what_access_is_made_from() -> None:
         f"digest_sha256 = '{'b' * 64}'\npublish = ['live/*', 'lobby']\nwatch = []\n"
         "[users.any]\nwatch = 'open/*'\n"
     )
-    users = configured_users(settings.users)
+    users = configured_users(settings)
     assert set(users) == {"bob", "any"}
     bob = users["bob"]
     assert (bob.name, bob.password_hash) == ("bob", HASH)

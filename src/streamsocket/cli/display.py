@@ -42,8 +42,11 @@ def open_display(
     out = out or sys.stdout
     hosts = reachable_hosts(settings.host)
     names = list(settings.streams)
+    # Without users, nobody may publish from elsewhere, nor from here by another address.
+    publishers_host = hosts[0] if settings.users or is_loopback(settings.host) else "localhost"
+    publish_at = publish_urls(publishers_host, ports)
     if not out.isatty():
-        _print(out, [*plain_announcement(hosts, ports, names), *notices])
+        _print(out, [*plain_announcement(hosts, ports, names, publish_at), *notices])
         return PlainDisplay(out)
 
     from rich.console import Console
@@ -52,7 +55,7 @@ def open_display(
 
     from streamsocket.cli.table import TableDisplay
 
-    _print(out, announcement(hosts, ports))
+    _print(out, announcement(hosts, ports.http, publish_at))
     if not is_loopback(settings.host):
         # White on black whatever the terminal's own colours are: not every phone reads negatives.
         code = qr_code(wording.http_url(hosts[0], ports.http))
@@ -64,12 +67,14 @@ def open_display(
     return TableDisplay(hosts[0], ports.rtsp, out)
 
 
-def plain_announcement(hosts: list[str], ports: Ports, names: list[str]) -> list[str]:
+def plain_announcement(
+    hosts: list[str], ports: Ports, names: list[str], publish_at: list[str]
+) -> list[str]:
     """Each address on a line of its own, for logs and scripts."""
     return [
         f"StreamSocket {__version__}",
         *(f"page: {wording.http_url(host, ports.http)}" for host in hosts),
-        *(f"publish: {url}" for host in hosts for url in publish_urls(host, ports)),
+        *(f"publish: {url}" for url in publish_at),
         *(
             f"{name}: {wording.rtsp_url(host, ports.rtsp, name)}"
             for name in names
@@ -79,14 +84,13 @@ def plain_announcement(hosts: list[str], ports: Ports, names: list[str]) -> list
     ]
 
 
-def announcement(hosts: list[str], ports: Ports) -> list[str]:
+def announcement(hosts: list[str], http_port: int, publish_at: list[str]) -> list[str]:
     """The head of what a terminal shows; the streams' addresses are in the table below it."""
-    lines = [f"StreamSocket {__version__}", "", f"  {wording.http_url(hosts[0], ports.http)}"]
+    lines = [f"StreamSocket {__version__}", "", f"  {wording.http_url(hosts[0], http_port)}"]
     if len(hosts) > 1:
         lines += ["", "  This machine's other addresses:"]
-        lines += [f"  {wording.http_url(host, ports.http)}" for host in hosts[1:]]
-    urls = " or ".join(publish_urls(hosts[0], ports))
-    return [*lines, "", f"  Publish to {urls}", ""]
+        lines += [f"  {wording.http_url(host, http_port)}" for host in hosts[1:]]
+    return [*lines, "", f"  Publish to {' or '.join(publish_at)}", ""]
 
 
 def publish_urls(host: str, ports: Ports) -> list[str]:

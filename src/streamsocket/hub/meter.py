@@ -20,15 +20,21 @@ class Meter:
     """Bits and access units a second, over the last few seconds."""
 
     def __init__(self) -> None:
-        self._arrivals: deque[_Arrival] = deque(maxlen=_MOST_ARRIVALS)
+        self._arrivals: deque[_Arrival] = deque()
+        self._bytes = 0  # of all of them
+        self._units = 0
 
     def add(self, size: int, completes_unit: bool, now: float) -> None:
         """Count what arrived now."""
         arrivals = self._arrivals
         arrivals.append((now, size, completes_unit))
+        self._bytes += size
+        self._units += completes_unit
         oldest = now - _WINDOW_S
-        while arrivals[0][0] < oldest:
-            arrivals.popleft()
+        while arrivals[0][0] < oldest or len(arrivals) > _MOST_ARRIVALS:
+            _, size, units = arrivals.popleft()
+            self._bytes -= size
+            self._units -= units
 
     def rates(self, now: float) -> tuple[float, float]:
         """Return bits and access units a second; 0 where nothing came lately."""
@@ -42,6 +48,4 @@ class Meter:
         span = end - first_moment
         if span <= 0 or now - last_moment > _WINDOW_S:
             return 0.0, 0.0
-        total_bytes = sum(size for _, size, _ in self._arrivals) - first_bytes
-        total_units = sum(units for _, _, units in self._arrivals) - first_units
-        return total_bytes * 8 / span, total_units / span
+        return (self._bytes - first_bytes) * 8 / span, (self._units - first_units) / span
