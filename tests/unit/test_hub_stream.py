@@ -243,7 +243,7 @@ def test_who_asks_for_a_stream_on_demand_waits_until_it_is_there(hub: HubUnderTe
 
 
 def test_nobody_waits_for_ever(hub: HubUnderTest) -> None:
-    hub.hub.provide("dead")
+    hub.hub.provide("dead", lambda: None)
     assert hub.loop.run_until_complete(hub.hub.look_for("dead", 0.01)) is None
 
 

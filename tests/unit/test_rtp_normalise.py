@@ -74,6 +74,42 @@ def test_fragments_of_any_size_become_full_packets(size: int) -> None:
     assert [len(payload) for payload in payloads] == [1200, 1200, 3001 - 2 * 1198 + 2]
 
 
+@pytest.mark.parametrize("size", [898, 1000, 1198])
+def test_fragments_that_fit_are_passed_on_as_they_are(size: int) -> None:
+    publisher = Publisher(normaliser(CODEC))
+    sent = fragments(PICTURE, size)
+    passed_on = publisher.send(sent, 0)
+    assert [payload for part in passed_on for payload in part.payloads] == sent
+    # The ones of one wakeup, too.
+    [together] = publisher.ingress.push(sent, 1, marker=True, gap=False)
+    assert together.payloads == sent
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2, 3])
+@pytest.mark.parametrize("other", [5, 700, 1100, 1400])
+def test_fragments_that_are_not_alike_are_cut_anew(odd: int, other: int) -> None:
+    parts = [b"p" * 1000] * 4
+    parts[odd] = b"q" * other
+    picture = b"\x41\x9a" + b"".join(parts)
+    sent = [b"\x5c" + bytes((flags,)) for flags in (0x81, 0x01, 0x01, 0x41)]
+    payloads = [header + part for header, part in zip(sent, parts, strict=True)]
+    payloads[0] = b"\x5c\x81\x9a" + parts[0]
+    publisher = Publisher(normaliser(CODEC))
+    passed_on = publisher.send(payloads, 0)
+    assert [unit.units for unit in seen(passed_on)] == [[picture]]
+    [together] = publisher.ingress.push(payloads, 1, marker=True, gap=False)
+    assert [unit.units for unit in seen([together])] == [[picture]]
+
+
+def test_what_follows_a_loss_among_fragments_that_fit_is_dropped() -> None:
+    publisher = Publisher(normaliser(CODEC))
+    sent = fragments(PICTURE, 1000)
+    passed_on = publisher.send(sent, 0, lost={1})
+    assert [payload for part in passed_on for payload in part.payloads] == sent[:1]
+    passed_on = publisher.send(sent, 1)
+    assert [payload for part in passed_on for payload in part.payloads] == sent
+
+
 def test_nothing_waits_for_the_rest_of_the_access_unit() -> None:
     publisher = Publisher(normaliser(CODEC))
     first, *_ = fragments(PICTURE, 1400)

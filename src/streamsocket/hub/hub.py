@@ -33,7 +33,7 @@ class Hub:
         self._limits = limits or Limits()
         self._streams: dict[str, Stream] = {}
         self._subscribers: list[Callable[[Stream], None]] = []
-        self._providers: dict[str, Callable[[], None]] = {}
+        self._providers: dict[str, Callable[[], None] | None] = {}
         self._awaited: dict[str, list[Future[Stream]]] = {}
         self._next_tick = loop.time() + _TICK_S
         self._timer: TimerHandle = loop.call_at(self._next_tick, self._tick)
@@ -55,10 +55,10 @@ class Hub:
         """The stream of that name."""
         return self._streams.get(name)
 
-    def provide(self, name: str, wanted: Callable[[], None] = lambda: None) -> None:
+    def provide(self, name: str, wanted: Callable[[], None] | None = None) -> None:
         """Say that somebody sees to this stream: it is kept, with or without a publisher.
 
-        `wanted` is called when somebody asks for it while it has none.
+        `wanted` is called when somebody asks for it while it has none, and waits for it then.
         """
         self._providers[name] = wanted
 
@@ -69,8 +69,12 @@ class Hub:
         if wanted and not (stream and stream.publication):
             wanted()
 
+    def provides(self, name: str) -> bool:
+        """Whether somebody sees to the stream of that name."""
+        return name in self._providers
+
     async def look_for(self, name: str, patience_s: float) -> Stream | None:
-        """The stream of that name; one that somebody provides is waited for until it is there."""
+        """The stream of that name; one that comes when it is wanted is waited for."""
         self.want(name)
         stream = self._streams.get(name)
         if stream or name not in self._providers:

@@ -277,7 +277,8 @@ class RtspConnection:
         name = event.url.path
         stream = await self._server.hub.look_for(name, _PATIENCE_WITH_SOURCE_S)
         if stream is None:
-            self._refuse(event, 404, f"there is no stream '{name}'")
+            now = " at the moment" if self._server.hub.provides(name) else ""
+            self._refuse(event, 404, f"there is no stream '{name}'{now}")
             return
         tracks = [track.track for track in stream.tracks]
         # Players ask for what is missing only where they are told AVPF, and some know AVP alone.
