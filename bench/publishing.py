@@ -122,15 +122,13 @@ class Sent:
 class TrackSender:
     """One track of one publisher: its numbers, and what was reported of it."""
 
-    def __init__(self, index: int, clock_rate: int, rtp: socket.socket | None) -> None:
+    def __init__(self, index: int) -> None:
         self.channel = 2 * index
         self.ssrc = 0x1000 + index
         self.lost: int | None = None
         self.packets = 0
         self.bytes = 0
         self.timestamp = 0
-        self._clock_rate = clock_rate
-        self._rtp = rtp
 
     def pack(self, payloads: list[bytes], timestamp: int) -> list[bytes]:
         """RTP packets of these payloads, the last with the marker."""
@@ -181,12 +179,8 @@ class Publisher:
             rtp.connect((host, port - 1))
             rtcp.connect((host, port))
             rtcp.setblocking(False)
-        rtps: list[socket.socket | None] = [rtp for rtp, _, _ in session.sockets]
-        self.tracks = [
-            TrackSender(index, media.clock_rate, rtp)
-            for index, (media, rtp) in enumerate(zip(MEDIAS, rtps or [None] * 2, strict=True))
-        ]
-        self._sockets = rtps
+        self.tracks = [TrackSender(index) for index in range(len(MEDIAS))]
+        self._sockets = [rtp for rtp, _, _ in session.sockets]
         self._style = style
         self._keyframe, self._picture, self._sound = (
             style.keyframe(), style.picture(), style.sound()
@@ -227,7 +221,6 @@ class Publisher:
     def _send_datagrams(self, bursts: list[tuple[TrackSender, list[bytes]]]) -> None:
         for track, packets in bursts:
             rtp = self._sockets[track.channel // 2]
-            assert rtp
             if self._style.at_once:
                 # The parameter sets are no full packet, and a shorter one ends a segmented send.
                 cut = len(packets) > 1 and len(packets[0]) < len(packets[1])

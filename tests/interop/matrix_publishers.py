@@ -48,7 +48,11 @@ LEFT_OUT: dict[tuple[str, str], str] = {
 
 _REMUX = Path(__file__).parent / "peers" / "remux_rtmp.py"
 _READY_S = 20.0
+_AAC_DELAY_S = 1024 / 48_000
 _STOP_S = 10.0
+_SETTLED_S = {"gstreamer": 3.2}
+"""So long a publisher may take to its first sender report, which tells how its tracks belong
+together. GStreamer's waits as RFC 3550, 6.2 has it: half of 5 s, times up to 1.5, over 1.22."""
 
 _MOVIE = Movie(
     Fraction(RATE),
@@ -95,6 +99,13 @@ class Publication:
     def name(self) -> str:
         """The stream's."""
         return f"{self.publisher}-{self.transport}-{self.video}-{self.audio}"
+
+    @property
+    def sound_delay_s(self) -> float:
+        """By how much the sound is late already where it comes from."""
+        # GStreamer counts an AAC encoder's first frame, which is before the beginning, as sound.
+        is_late = (self.publisher, self.audio) == ("gstreamer", "aac")
+        return _AAC_DELAY_S if is_late else 0.0
 
     @property
     def is_possible(self) -> bool:
@@ -144,6 +155,7 @@ class Studio:
             )
         try:
             self._wait_until_live(publication, process, log)
+            time.sleep(_SETTLED_S.get(publication.publisher, 0.0))
             yield self._server.url(publication.name)
             assert process.poll() is None, f"the publisher has ended: {_end_of(log)}"
         finally:
@@ -160,7 +172,9 @@ class Studio:
         deadline = time.monotonic() + _READY_S
         while True:
             streams = json.loads(self._server.get("/api/streams"))
-            if any(each["name"] == publication.name and each["state"] == "live" for each in streams):
+            if any(
+                each["name"] == publication.name and each["state"] == "live" for each in streams
+            ):
                 return
             assert process.poll() is None, f"the publisher has ended: {_end_of(log)}"
             assert time.monotonic() < deadline, f"it doesn't become live: {_end_of(log)}"

@@ -184,6 +184,15 @@ class RawPublisher(Client):
                 each.close()
 
 
+async def watch(client: Client, path: str = "cam", tracks: int = 2) -> None:
+    """Play everything over the connection, the tracks on channels 0, 2, …"""
+    for track in range(tracks):
+        transport = f"RTP/AVP/TCP;interleaved={2 * track}-{2 * track + 1}"
+        setup = await client.ask("SETUP", f"{path}/trackID={track}", Transport=transport)
+        assert setup.status == 200
+    assert (await client.ask("PLAY", path)).status == 200
+
+
 @asynccontextmanager
 async def client_of(server: RtspServer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
     """A player that has connected; over TLS if there is a context for it."""

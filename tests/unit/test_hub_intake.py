@@ -146,11 +146,10 @@ def test_the_network_may_shuffle_and_repeat_and_chop(chance: random.Random, at_o
 def test_a_shuffle_long_after_the_last_is_put_right() -> None:
     written = Written()
     receiver = intake(written)
-    small = [b"\x41\x9a" + b"p" * 20]
-    count = (1 << 16) // 2 + 100  # by then the numbers are on the other side of the circle
+    each, count = PACKETS_A_PICTURE, 40_000 // PACKETS_A_PICTURE  # past half of the circle
     for number in range(count):
-        receiver.receive(packets_of(small, 3000 * number, number), 1e9 + number / 30)
-    late, early = (packets_of(small, 3000 * n, n) for n in (count, count + 1))
+        receiver.receive(packets_of(PICTURE, 3000 * number, number * each), 1e9 + number / 30)
+    late, early = (packets_of(PICTURE, 3000 * n, n * each) for n in (count, count + 1))
     receiver.receive([*early, *late], 1e9 + count / 30)
     assert receiver.statistics.lost == 0
     assert [batch.timestamp for batch in written.batches[-2:]] == [

@@ -22,7 +22,8 @@ from hub_helpers import (
     hub_under_test,
     parse,
 )
-from test_rtsp_server import Client, client_of, eventually, udp_transport
+from rtsp_helpers import Client, client_of, eventually
+from test_rtsp_server import udp_transport
 from tests.interop.ports import free_ports
 
 from streamsocket.errors import StreamSocketError

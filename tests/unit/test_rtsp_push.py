@@ -220,6 +220,38 @@ def test_a_server_that_refuses_the_mix_gets_all_over_tcp(status: int) -> None:
     run(test)
 
 
+def test_a_server_that_takes_udp_alone_gets_all_over_udp() -> None:
+    def no_tcp(request: Request) -> Response | None:
+        if "/TCP" in request.headers.get("Transport", ""):
+            return Response(461, "Unsupported Transport")
+        if request.method != "SETUP":
+            return None
+        transport = f"{request.headers.get('Transport', '')};server_port=9-9"
+        return Response(200, "OK", Headers({"Transport": transport, "Session": "1"}))
+
+    async def test() -> None:
+        fake = FakeServer(sends=False, answer=no_tcp)
+        async with fake.running() as server, pushing() as push:
+            push.begin(url=server.url)
+            await eventually(lambda: push.live == 1)
+            assert no_udp(server.requests[-2]) is not None
+
+    run(test)
+
+
+def test_what_has_nothing_to_do_with_the_transport_is_not_tried_again() -> None:
+    async def test() -> None:
+        fake = FakeServer(answer=refuse("ANNOUNCE", 503, "Busy"))
+        async with fake.running() as server, pushing() as push:
+            push.begin(url=server.url)
+            assert push.task
+            with pytest.raises(ConnectError, match="503 Busy"):
+                await push.task
+            assert server.methods.count("ANNOUNCE") == 1
+
+    run(test)
+
+
 def test_a_server_that_answers_another_transport_gets_all_over_tcp() -> None:
     async def test() -> None:
         def answer(request: Request) -> Response | None:

@@ -77,7 +77,7 @@ class Hub:
         """The stream of that name; one that comes when it is wanted is waited for."""
         self.want(name)
         stream = self._streams.get(name)
-        if stream or name not in self._providers:
+        if stream or self._providers.get(name) is None:
             return stream
         waiting: Future[Stream] = self._loop.create_future()
         self._awaited.setdefault(name, []).append(waiting)

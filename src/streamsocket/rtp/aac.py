@@ -110,7 +110,7 @@ class AacDepacketizer:
         if self.is_hbr:
             headers = struct.unpack_from(f">{count}H", payload, 2)
             sizes = [header >> 3 for header in headers]
-            interleaved = any([header & 7 for header in headers[1:]])
+            interleaved = any(header & 7 for header in headers[1:])
         else:
             bits = BitReader(payload[2:end])
             sizes, interleaved = [], False

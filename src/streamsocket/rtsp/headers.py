@@ -74,7 +74,8 @@ class TransportSpec:
         if self.ssrc is not None:
             parts.append(f"ssrc={self.ssrc:08X}")
         if self.mode is not None:
-            parts.append(f'mode="{self.mode}"')
+            # As FFmpeg writes it, and as its own server alone reads it: without the quotes.
+            parts.append(f'mode="{self.mode}"' if "," in self.mode else f"mode={self.mode.lower()}")
         return ";".join(parts)
 
 

@@ -29,7 +29,9 @@ UDP_PATIENCE_S = 8.0
 
 _TEARDOWN_S = 1.0
 _DATAGRAMS_PER_WAKEUP = 64
-_NO_UDP = (461, 400, 406, 500, 503)  # how servers say that a transport, or a mix, is not for them
+_UNSUPPORTED = 461
+_NO_UDP = (_UNSUPPORTED, 400, 406, 500, 503)
+"""How servers say that UDP, or a mix with TCP, is not for them."""
 
 
 class _UdpSilentError(ConnectError):
@@ -47,11 +49,11 @@ async def push_rtsp(
     """Publish a stream at `url` until it ends; `on_live` is called once the server takes it.
 
     `"auto"` sends the picture over UDP and the sound over TCP; where the server refuses that, or
-    doesn't report that it gets the picture, everything goes over TCP; over `rtsps://` it always
-    does. Raises ConnectError if the
-    server refuses, or vanishes. The running loop has to be one with `add_reader`.
+    doesn't report that it gets the picture, everything goes over TCP, and where that is refused,
+    over UDP. Over `rtsps://` it is TCP. Raises ConnectError if the server refuses, or vanishes. The
+    running loop has to be one with `add_reader`.
     """
-    wishes: list[Wish] = ["mixed", "tcp"] if transport == "auto" else [transport]
+    wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
     if url.lower().startswith("rtsps:"):
         if transport in ("mixed", "udp"):
             raise ConnectError("Over rtsps:// everything goes over TCP: leave out the transport.")
@@ -65,8 +67,9 @@ async def push_rtsp(
             await push.last(needs_reports=bool(wishes))
             return
         except (RefusedError, NonsenseError) as refusal:
-            status = refusal.status if isinstance(refusal, RefusedError) else _NO_UDP[0]
-            if not wishes or status not in _NO_UDP:
+            status = refusal.status if isinstance(refusal, RefusedError) else _UNSUPPORTED
+            about_transport = (_UNSUPPORTED,) if wish == "tcp" else _NO_UDP
+            if not wishes or status not in about_transport or not push.announced:
                 raise
         except _UdpSilentError:
             pass
@@ -90,6 +93,8 @@ class _Push:
         """The SSRCs of what goes over UDP."""
         self._reported = asyncio.Event()
         self._recording = False
+        self.announced = False
+        """The server has granted the announcement: what it refuses then may be the transport."""
 
     async def begin(self) -> None:
         """Connect, announce, set every track up, and send."""
@@ -157,6 +162,7 @@ class _Push:
         tracks = [track.track for track in self._stream.tracks]
         text = sdp.build(tracks, name=self._stream.name, host=own_host)
         await dialogue.request("ANNOUNCE", dialogue.protocol.request_announce(text))
+        self.announced = True
 
     async def _set_up_tcp(self, track: int) -> None:
         wish = TransportSpec("tcp", interleaved=(2 * track, 2 * track + 1), mode="RECORD")

@@ -430,8 +430,9 @@ class ServerProtocol:
         return RecordRequested(request, replace(url, path=self._path), tuple(self._tracks))
 
     def _check_pause(self, request: Request, url: StreamUrl) -> PauseRequested | Reply:
-        if self._announced is not None:
-            raise _RefusalError(455, "a live stream is published without pauses")
+        if self._announced is not None and self._session_id is not None:
+            # GStreamer says so before TEARDOWN. Who pauses sends nothing; RECORD changes nothing.
+            return Reply(self._ok(request))
         playing = tuple(n for n in self._named_tracks(url) if self._tracks[n].is_playing)
         if not playing:
             return Reply(self._ok(request))

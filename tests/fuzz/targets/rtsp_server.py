@@ -3,23 +3,32 @@
 import re
 
 from streamsocket.rtsp.message import Parser, Response
-from streamsocket.rtsp.server_protocol import (
+from streamsocket.rtsp.server_events import (
+    AnnounceRequested,
     DescribeRequested,
     InterleavedReceived,
     PauseRequested,
     PlayRequested,
+    RecordRequested,
     Reply,
-    ServerProtocol,
     SetupRequested,
     TeardownRequested,
 )
+from streamsocket.rtsp.server_protocol import ServerProtocol
 
 _URL = b"rtsp://h/live/a"
 
 
-def _request(method: bytes, url: bytes = _URL, *headers: bytes) -> bytes:
-    lines = [method + b" " + url + b" RTSP/1.0", b"CSeq: 1", *headers, b"", b""]
-    return b"\r\n".join(lines)
+_SDP = (
+    b"v=0\r\ns=x\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:streamid=0\r\n"
+    b"m=audio 0 RTP/AVP 0\r\na=control:streamid=1\r\n"
+)
+
+
+def _request(method: bytes, url: bytes = _URL, *headers: bytes, body: bytes = b"") -> bytes:
+    length = [b"Content-Length: %d" % len(body)] if body else []
+    lines = [method + b" " + url + b" RTSP/1.0", b"CSeq: 1", *headers, *length, b"", b""]
+    return b"\r\n".join(lines) + body
 
 
 SEEDS = [
@@ -34,6 +43,24 @@ SEEDS = [
             _request(b"PLAY", _URL + b"/", b"Range: npt=0.000-"),
             b"$\x01\x00\x02hi",
             _request(b"PAUSE", _URL + b"/trackID=1"),
+            _request(b"TEARDOWN"),
+        ]
+    ),
+    b"".join(
+        [
+            _request(b"ANNOUNCE", _URL, b"Content-Type: application/sdp", body=_SDP),
+            _request(
+                b"SETUP",
+                _URL + b"/streamid=0",
+                b"Transport: RTP/AVP/UDP;unicast;client_port=5000-5001;mode=record",
+            ),
+            _request(
+                b"SETUP", _URL + b"?x/streamid=1", b"Transport: RTP/AVP/TCP;unicast;mode=record"
+            ),
+            b"$\x00\x00\x02hi",
+            _request(b"RECORD"),
+            b"$\x00\x00\x02hi$\x01\x00\x02ho",
+            _request(b"PAUSE"),
             _request(b"TEARDOWN"),
         ]
     ),
@@ -55,6 +82,10 @@ def fuzz_one(data: bytes) -> None:
                 answer = protocol.setup_done(event, track=event.url.track or 0)
             case PlayRequested():
                 answer = protocol.playing(event, dict.fromkeys(event.tracks, (1 << 40, 1 << 40)))
+            case AnnounceRequested():
+                answer = protocol.announced(event)
+            case RecordRequested():
+                answer = protocol.recording(event)
             case PauseRequested():
                 answer = protocol.paused(event)
             case TeardownRequested():
