@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ from tests.interop.sync import sound_minus_picture_s
 SECONDS = 5.0
 _JOINED_S = 2.0
 """After this, who has joined is live, and times are no longer squeezed."""
-_REPORTED_S = 6.0
+_REPORTED_S = 2.0
 """After this, GStreamer has had a sender report that is newer than its first packet."""
 _START_S = 15.0
 _SILENCE_US = 5_000_000
@@ -133,9 +134,9 @@ def _play_until(command: list[str], seconds: float) -> tuple[str, str]:
             if not (picture := _GST_PICTURE.search(line)):
                 said += line
                 continue
-            time = int(picture[1]) * 3600 + int(picture[2]) * 60 + float(picture[3])
-            first = time if first is None else first
-            if time - first >= seconds:
+            shown = int(picture[1]) * 3600 + int(picture[2]) * 60 + float(picture[3])
+            first = shown if first is None else first
+            if shown - first >= seconds:
                 process.send_signal(signal.SIGINT)
                 break
         _, stderr = process.communicate(timeout=_START_S)
@@ -145,6 +146,8 @@ def _play_until(command: list[str], seconds: float) -> tuple[str, str]:
         process.kill()
         process.wait()
     lines = [line for line in stderr.splitlines() if line.startswith(("ERROR", "WARNING"))]
+    if first is None:
+        return "", "; ".join(["no picture came", *lines])
     return said, "; ".join(lines)
 
 
@@ -173,7 +176,8 @@ def ours(url: str, transport: str, recording: Path) -> Seen:
 
 def vlc(url: str, transport: str, recording: Path) -> Seen:
     """VLC, which tells neither codecs nor times."""
-    played = players.vlc(url, "udp" if transport == "udp" else "tcp", SECONDS, recording)
+    folder = recording.with_name(f"{recording.name}-{time.monotonic_ns()}")
+    played = players.vlc(url, "udp" if transport == "udp" else "tcp", SECONDS, folder)
     heard = played.sound_s / SECONDS
     silence = f"{played.sound_s:.1f} s of sound" if not 0.6 < heard < 1.4 else ""
     return Seen(None, played.pictures / SECONDS, None, silence)

@@ -28,8 +28,6 @@ TRANSPORTS = ("udp", "tcp", "mixed")
 PUBLISHERS = ("ffmpeg", "gstreamer", "ours", "rtmp", "mpegts")
 
 _CANNOT_MIX = "has one transport for all tracks"
-_FLV = ("h264", "h265"), ("aac", "opus")
-_TS = ("h264", "h265"), ("aac", "opus")
 LEFT_OUT: dict[tuple[str, str], str] = {
     ("ffmpeg", "mixed"): f"FFmpeg's -rtsp_transport {_CANNOT_MIX}",
     ("gstreamer", "mixed"): f"rtspclientsink's protocols {_CANNOT_MIX}",
@@ -63,19 +61,22 @@ _MOVIE = Movie(
     hiss=0.03,  # or FFmpeg gathers AAC for the better part of a second before it sends it
 )
 
+_X265 = "pools=none:frame-threads=1"
+# Encoders use one thread each: so many at once only get into each other's way with more.
 _FFMPEG = {
-    "h264": "-c:v libx264 -preset ultrafast -tune zerolatency -g 20",
+    "h264": "-c:v libx264 -threads 1 -preset ultrafast -tune zerolatency -g 20",
     "h265": "-c:v libx265 -preset ultrafast -tune zerolatency "
-    "-x265-params log-level=none:keyint=20:min-keyint=20:scenecut=0",
-    "vp8": "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 600k -g 20",
+    f"-x265-params log-level=none:keyint=20:min-keyint=20:scenecut=0:{_X265}",
+    "vp8": "-c:v libvpx -threads 1 -deadline realtime -cpu-used 8 -b:v 600k -g 20",
     "mjpeg": "-c:v mjpeg -huffman default -pix_fmt yuvj420p -q:v 5",
     "aac": "-c:a aac",
     "opus": "-c:a libopus -b:a 96k",
     "pcmu": "-c:a pcm_mulaw -ar 8000 -ac 1",
 }
 _GSTREAMER = {
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 ! h264parse",
-    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=20 ! h265parse",
+    "h264": "x264enc threads=1 tune=zerolatency speed-preset=ultrafast key-int-max=20 ! h264parse",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=20 "
+    f"option-string={_X265} ! h265parse",
     "vp8": "vp8enc deadline=1 cpu-used=8 keyframe-max-dist=20 target-bitrate=600000",
     "mjpeg": "jpegenc quality=70",
     "aac": "avenc_aac ! aacparse",
@@ -184,7 +185,7 @@ class Studio:
         url = self._server.url(publication.name)
         video, audio, transport = publication.video, publication.audio, publication.transport
         coding = f"{_FFMPEG[video]} {_FFMPEG[audio]}"
-        ffmpeg = f"ffmpeg -nostdin -v warning -re -i {self._movie} {coding}"
+        ffmpeg = f"ffmpeg -nostdin -v warning -re -threads 1 -i {self._movie} {coding}"
         match publication.publisher:
             case "ffmpeg":
                 return shlex.split(f"{ffmpeg} -f rtsp -rtsp_transport {transport} {url}")
@@ -193,7 +194,7 @@ class Studio:
                     f"gst-launch-1.0 -q filesrc location={self._movie} ! matroskademux name=d "
                     f"rtspclientsink name=s location={url} protocols={transport} "
                     f"{_GSTREAMER_AAC if audio == 'aac' else ''} "
-                    "d.video_0 ! queue ! h264parse ! avdec_h264 ! videoconvert "
+                    "d.video_0 ! queue ! h264parse ! avdec_h264 max-threads=1 ! videoconvert "
                     f"! video/x-raw,format=I420 ! {_GSTREAMER[video]} ! queue ! s.sink_0 "
                     f"d.audio_0 ! queue ! audioconvert ! {_GSTREAMER[audio]} ! queue ! s.sink_1"
                 )

@@ -40,9 +40,13 @@ class Written:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
+        self.reports = 0
 
     def write_payloads(self, track: int, piece: Normalised, capture_time: float) -> None:
         self.batches.append(build_batch(**piece._asdict(), capture_time=capture_time))
+
+    def report_soon(self, track: int) -> None:
+        self.reports += 1
 
     def learn(self, track: int, codec: Codec) -> None:
         self.codec = codec
@@ -196,6 +200,18 @@ def test_capture_times_are_the_publishers_where_it_can_be_believed() -> None:
     received.receive_rtcp(build_sender_report(report, "camera"), now)
     received.receive(rest, now)
     assert written.batches[-1].capture_time == pytest.approx(now - 0.25, abs=0.001)
+
+
+def test_viewers_are_told_when_the_dates_change() -> None:
+    written = Written()
+    received = intake(written)
+    now = time.time()
+    for number, error in ((0, 0.0), (1, 0.5), (2, 0.5), (3, 0.499)):
+        packets = packets_of(PICTURE, number * 3000, number * PACKETS_A_PICTURE)
+        received.receive(packets, now + number / 30)
+        report = SenderReport(SSRC, now + number / 30 - error, number * 3000, 1, 1000)
+        received.receive_rtcp(build_sender_report(report, "camera"), now + number / 30)
+    assert written.reports == 1
 
 
 def test_a_camera_that_lives_in_1970_is_dated_by_arrival() -> None:

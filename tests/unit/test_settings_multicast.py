@@ -8,7 +8,7 @@ import pytest
 
 from streamsocket.errors import SettingsError
 from streamsocket.rtsp.multicast import MulticastOptions
-from streamsocket.server import _rtsp_options
+from streamsocket.server_options import rtsp_options
 from streamsocket.settings import Settings, Value, load_settings
 
 NETWORK = "239.255.42.0/24"
@@ -20,15 +20,15 @@ def loaded(host: str = "127.0.0.1", **multicast: object) -> Settings:
 
 
 def test_there_is_no_multicast_unless_it_has_a_network() -> None:
-    assert _rtsp_options(Settings()).multicast is None
-    assert _rtsp_options(loaded(port=9000)).multicast is None
+    assert rtsp_options(Settings()).multicast is None
+    assert rtsp_options(loaded(port=9000)).multicast is None
 
 
 def test_it_leaves_from_the_servers_address_unless_another_is_named() -> None:
     network = IPv4Network(NETWORK)
-    options = _rtsp_options(loaded("192.0.2.1", network=NETWORK)).multicast
+    options = rtsp_options(loaded("192.0.2.1", network=NETWORK)).multicast
     assert options == MulticastOptions(network, 8002, 1, "192.0.2.1")
-    options = _rtsp_options(
+    options = rtsp_options(
         loaded("192.0.2.1", network=NETWORK, port=9000, ttl=16, interface="192.0.2.2")
     ).multicast
     assert options == MulticastOptions(network, 9000, 16, "192.0.2.2")
@@ -36,7 +36,7 @@ def test_it_leaves_from_the_servers_address_unless_another_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost", "2001:db8::1"])
 def test_where_the_server_has_no_single_address_the_system_chooses(host: str) -> None:
-    options = _rtsp_options(loaded(host, network=NETWORK)).multicast
+    options = rtsp_options(loaded(host, network=NETWORK)).multicast
     assert options
     assert options.interface is None
 

@@ -35,6 +35,9 @@ REORDER_PACKETS = 1024
 JUMP_S = 3.0
 """Timestamps that leave the time of arrival by more than this have begun anew."""
 
+# Sound and picture that are apart by more are noticed at last.
+_WORTH_TELLING_S = 0.02
+
 _CNAME = f"streamsocket@{socket.gethostname()}"
 _MAX_ASKED_FOR = 128
 _HEADER_SIZE = HEADER.size
@@ -157,7 +160,12 @@ class Intake:
                 case SenderReport():
                     self.statistics.sender_report(packet.ntp_time, arrival)
                     timestamp = self._timestamps.unwrap(packet.rtp_timestamp) + self._shift
+                    before = self._newest and self.clock.capture_time(self._newest[0])
                     self.clock.sender_report(packet.ntp_time, timestamp, arrival)
+                    if self._newest and before is not None:
+                        moved_s = abs(self.clock.capture_time(self._newest[0]) - before)
+                        if moved_s > _WORTH_TELLING_S:
+                            self._publication.report_soon(self._track)
                 case Bye() if self._ssrc in packet.sources:
                     self.ended = True
                 case _:

@@ -24,6 +24,8 @@ _JOIN_TICK_S = 0.005
 # RFC 3550, 6.2 recommends five seconds between reports as the least.
 _REPORT_INTERVAL_S = 5.0
 
+_SECOND_REPORT_S = 1.0
+
 _KEYFRAME_REQUEST_INTERVAL_S = 1.0
 
 # How long a stream that nobody watches, but that is recorded, waits for its publisher to return.
@@ -186,7 +188,9 @@ class Stream:
             report = b""
             for output in track.outputs:
                 if output.report_due <= now:
-                    output.report_due = now + _REPORT_INTERVAL_S
+                    # GStreamer drops a report that is older than the first packet it got.
+                    is_first = not output.report_due
+                    output.report_due = now + (_SECOND_REPORT_S if is_first else _REPORT_INTERVAL_S)
                     report = report or sender_report(track, wall_clock)
                     output.sender.send_report(output, report)
 
@@ -285,6 +289,12 @@ class Publication:
         if self._stream.publication is self:
             own = self._stream.tracks[track]
             own.track = replace(own.track, codec=codec)
+
+    def report_soon(self, track: int) -> None:
+        """When things were captured is known better than before: let viewers know."""
+        if self._stream.publication is self:
+            for output in self._stream.tracks[track].outputs:
+                output.report_due = 0.0
 
     def flush(self) -> None:
         """Send on what has been written."""

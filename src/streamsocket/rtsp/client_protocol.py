@@ -364,4 +364,4 @@ def _agreed(asked: TransportSpec | None, answered: str) -> TransportSpec | None:
 
 def _reason(response: Response) -> str:
     printable = "".join(char for char in response.reason if char.isprintable())
-    return f"{response.status} {printable[:200]}".strip()
+    return f"{response.status} {printable[:200]}".strip().rstrip(".")  # ours is a sentence
