@@ -30,6 +30,7 @@ BENCHES = {
     "ingest": "server CPU a packet taken in, 100 publishers, beside a bare receive loop",
     "publishers": "50 publishers at once with a viewer each: CPU of the server, gaps",
     "republish": "a publisher killed and started again 100 times under 50 viewers",
+    "recording": "CPU of recording 20 streams, and whether every picture is there",
     "frame_rate": "delivered frame rate against the file's own",
     "sync": "sound against picture in what arrives",
     "join": "PLAY to first keyframe packet, and how live a viewer is 2 s later",
