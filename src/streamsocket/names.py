@@ -1,4 +1,4 @@
-"""What a stream may be called."""
+"""What a stream may be called, and patterns of such names."""
 
 from __future__ import annotations
 
@@ -22,3 +22,26 @@ def bad_name_reason(name: str) -> str:
         f"'{shown}' cannot be a stream's name: use letters, digits and . _ ~ - /, "
         f"at most {MAX_NAME}."
     )
+
+
+def matches(pattern: str, stream: str) -> bool:
+    """Whether the pattern means that stream. `*` stands for any characters, slashes too.
+
+    `*` is every stream, `live/*` all that begin with `live/`, `lobby` that one alone. All other
+    characters mean themselves, upper and lower case differ.
+    """
+    first, *rest = pattern.split("*")
+    if not rest:
+        return stream == pattern
+    *middle, last = rest
+    if len(stream) < len(first) + len(last):
+        return False
+    if not stream.startswith(first) or not stream.endswith(last):
+        return False
+    position, end = len(first), len(stream) - len(last)
+    for part in middle:
+        found = stream.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True

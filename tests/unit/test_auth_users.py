@@ -14,9 +14,9 @@ from streamsocket.auth.users import (
     bad_user_name_reason,
     common_algorithms,
     harmless,
-    matches,
     unusable_user_reason,
 )
+from streamsocket.names import matches
 
 
 @pytest.mark.parametrize(

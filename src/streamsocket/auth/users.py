@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streamsocket.names import matches
+
 Action = Literal["publish", "watch"]
 
 ANYBODY = "any"
@@ -42,29 +44,6 @@ class User:
     def ha1(self, algorithm: str) -> str | None:
         """The HA1 for `MD5` or `SHA-256`, if there is one."""
         return {"MD5": self.ha1_md5, "SHA-256": self.ha1_sha256}.get(algorithm)
-
-
-def matches(pattern: str, stream: str) -> bool:
-    """Whether the pattern means that stream. `*` stands for any characters, slashes too.
-
-    `*` is every stream, `live/*` all that begin with `live/`, `lobby` that one alone. All other
-    characters mean themselves, upper and lower case differ.
-    """
-    first, *rest = pattern.split("*")
-    if not rest:
-        return stream == pattern
-    *middle, last = rest
-    if len(stream) < len(first) + len(last):
-        return False
-    if not stream.startswith(first) or not stream.endswith(last):
-        return False
-    position, end = len(first), len(stream) - len(last)
-    for part in middle:
-        found = stream.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return True
 
 
 def bad_user_name_reason(name: str) -> str | None:

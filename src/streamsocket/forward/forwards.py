@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from streamsocket.auth.users import matches
 from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Stream
+from streamsocket.names import matches
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.status import ForwardStatus
 

@@ -97,14 +97,16 @@ class Stream:
     def take(self, index: int, batch: Batch, now: float) -> None:
         """Put one batch of the publisher into its track's timeline."""
         track = self.tracks[index]
-        since_epoch_s = self._since_epoch_s(track, batch.capture_time)
-        track.take(batch, since_epoch_s=since_epoch_s, now=now)
+        if track.offset is None:
+            self._place(track, batch.timestamp, batch.capture_time)
+        track.take(batch, now=now)
 
     def pack(self, index: int, piece: Normalised, capture_time: float, now: float) -> None:
         """Put payloads of the publisher into their track's timeline, as a batch."""
         track = self.tracks[index]
-        since_epoch_s = self._since_epoch_s(track, capture_time)
-        track.pack(piece, capture_time, since_epoch_s=since_epoch_s, now=now)
+        if track.offset is None:
+            self._place(track, piece.timestamp, capture_time)
+        track.pack(piece, capture_time, now=now)
 
     def flush(self, now: float) -> None:
         """Send what has been taken since the last flush to everybody who watches."""
@@ -209,23 +211,22 @@ class Stream:
         """Packets that slow viewers were too late for, all of them together."""
         return sum(track.skipped_packets for track in self.tracks)
 
-    def _since_epoch_s(self, track: StreamTrack, capture_time: float) -> float:
-        """How long after the stream's beginning something was captured.
+    def _place(self, track: StreamTrack, timestamp: int, capture_time: float) -> None:
+        """Find the place in the timeline of what a publication's track begins with.
 
-        A publication's first batch keeps its timestamps ahead of those before, on all tracks.
+        It is kept ahead of what was there before, on all tracks.
         """
         if self._epoch is None:
             self._epoch = capture_time
-        if track.offset is None:
-            # The first of all tracks decides for them all: moved one by one, they would be out of
-            # step with each other.
-            is_first = all(each.offset is None for each in self.tracks)
-            since_s = capture_time - self._epoch
-            ahead_s = max(each.ahead_s(since_s) for each in (self.tracks if is_first else [track]))
-            if ahead_s >= 0:
-                # The new publisher's clock is behind the old one's.
-                self._epoch -= ahead_s + _PUBLISHER_GAP_S
-        return capture_time - self._epoch
+        # The first of all tracks decides for them all: moved one by one, they would be out of step
+        # with each other.
+        is_first = all(each.offset is None for each in self.tracks)
+        since_s = capture_time - self._epoch
+        ahead_s = max(each.ahead_s(since_s) for each in (self.tracks if is_first else [track]))
+        if ahead_s >= 0:
+            # The new publisher's clock is behind the old one's.
+            self._epoch -= ahead_s + _PUBLISHER_GAP_S
+        track.begin_at(timestamp, capture_time - self._epoch)
 
     def _tick_joins(self) -> None:
         """Pump those who join by the clock for as long as there are any."""

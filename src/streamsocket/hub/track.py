@@ -72,14 +72,16 @@ class StreamTrack:
         self.offset = None
         self.cache.clear()
 
-    def take(self, batch: Batch, *, since_epoch_s: float, now: float) -> None:
-        """Put a publisher's batch into the timeline and keep it until the next flush.
+    def begin_at(self, timestamp: int, since_epoch_s: float) -> None:
+        """Place a publication: this timestamp of its own is so long after the stream's beginning.
 
-        `since_epoch_s` is how long after the stream's beginning it was captured; it places the
-        publication's first batch, and the publisher's own timestamps place what follows.
+        The publisher's own timestamps place what follows.
         """
-        if self.offset is None:
-            self.offset = self.place(since_epoch_s) - batch.timestamp
+        self.offset = self.place(since_epoch_s) - timestamp
+
+    def take(self, batch: Batch, *, now: float) -> None:
+        """Put a publisher's batch into the timeline and keep it until the next flush."""
+        assert self.offset is not None, "begin_at comes first"
         timestamp = batch.timestamp + self.offset
         buffer = stamped(
             batch,
@@ -99,12 +101,9 @@ class StreamTrack:
         )
         self._keep(own, now)
 
-    def pack(
-        self, piece: Normalised, capture_time: float, *, since_epoch_s: float, now: float
-    ) -> None:
+    def pack(self, piece: Normalised, capture_time: float, *, now: float) -> None:
         """Make a batch of payloads, right away with the timeline's headers, and keep it too."""
-        if self.offset is None:
-            self.offset = self.place(since_epoch_s) - piece.timestamp
+        assert self.offset is not None, "begin_at comes first"
         own = build_batch(
             piece.payloads,
             timestamp=piece.timestamp + self.offset,

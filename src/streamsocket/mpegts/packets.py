@@ -34,8 +34,6 @@ class PacketReader:
     """Finds the packets in bytes, however these are cut into datagrams, and after damage."""
 
     def __init__(self) -> None:
-        self.skipped_bytes = 0
-        """What was no packet."""
         self._rest = b""
         self._in_sync = False
 
@@ -51,7 +49,6 @@ class PacketReader:
         while end - position >= SIZE:
             if not self._in_sync:
                 found = _find_sync(data, position)
-                self.skipped_bytes += found - position
                 position = found
                 if end - position < (_SURE - 1) * SIZE + 1:
                     break
@@ -60,7 +57,6 @@ class PacketReader:
             if data[position] != _SYNC or (after < end and data[after] != _SYNC):
                 # With the wrong byte after it, it is two halves with a hole between them.
                 self._in_sync = False
-                self.skipped_bytes += 1
                 position += 1
                 continue
             packet = _read(data, position)

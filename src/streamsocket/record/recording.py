@@ -65,7 +65,6 @@ class StreamRecording:
         self.stream = follow.stream
         self.message: str | None = None
         """What is wrong, a sentence."""
-        self._rule = rule
         self._rotation = rule.rotation
         self._pattern = rule.pattern
         self._open_index = open_index

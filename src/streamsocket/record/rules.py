@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from streamsocket.names import matches
 from streamsocket.record.naming import DEFAULT_PATTERN, PathPattern, parse_pattern
 from streamsocket.record.retention import Retention
 from streamsocket.record.rotation import Rotation
@@ -30,7 +30,7 @@ class Rule:
 
     def matches(self, name: str) -> bool:
         """Whether the stream of that name is recorded by this rule."""
-        return fnmatchcase(name, self.streams)
+        return matches(self.streams, name)
 
     @property
     def pattern(self) -> PathPattern:
