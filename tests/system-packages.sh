@@ -15,6 +15,10 @@ need gst-launch-1.0 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-pl
 need ip iproute2
 need iptables iptables
 need openssl openssl
+need Xvfb xvfb
+need xdotool xdotool
+need pulseaudio pulseaudio
+need parec pulseaudio-utils
 if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null; then
     missing="$missing python3-gi gir1.2-gst-rtsp-server-1.0"
 fi

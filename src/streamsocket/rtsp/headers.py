@@ -25,6 +25,7 @@ _HEX32 = re.compile(r"(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 _HOST = re.compile(r"[0-9A-Za-z.:%_\[\]-]+")
 _NPT_SECONDS = re.compile(r"([0-9]{1,12})(\.[0-9]*)?")
 _NPT_CLOCK = re.compile(r"([0-9]{1,8}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]*)?)")
+_MODE = re.compile(r"[A-Z]+(?:,[A-Z]+)*")
 _RTP_INFO_FIELD = re.compile(r";\s*(seq|rtptime)\s*=\s*([0-9]{1,10})", re.IGNORECASE)
 
 
@@ -155,7 +156,7 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
         destination=_parse_host(values, "destination"),
         source=_parse_host(values, "source"),
         ssrc=int(ssrc[1], 16) if ssrc else None,  # cameras write all sorts of things here
-        mode=values["mode"].upper() if values.get("mode") else None,
+        mode=_parse_mode(values.get("mode", "")),
         ports=_parse_pair(values, "port", 65_535),
         ttl=int(ttl[0]) if ttl and int(ttl[0]) <= 255 else None,
     )
@@ -164,6 +165,12 @@ def _parse_transport_spec(text: str) -> TransportSpec | None:
 def _parse_host(values: dict[str, str], key: str) -> str | None:
     value = values.get(key, "")
     return value if _HOST.fullmatch(value) else None
+
+
+def _parse_mode(value: str) -> str | None:
+    """Methods in capitals; None for what is no method, which is as good as nothing."""
+    mode = value.replace(" ", "").upper()
+    return mode if _MODE.fullmatch(mode) else None
 
 
 def _parse_pair(values: dict[str, str], key: str, highest: int) -> tuple[int, int] | None:

@@ -1,0 +1,1 @@
+"""The desktop window: picture and sound of a stream, in sync."""
