@@ -239,14 +239,14 @@ def build_sender_report(report: SenderReport, cname: str) -> bytes:
         report.octet_count,
     )
     blocks = _build_blocks(report.blocks)
-    packet = _packet(_SENDER_REPORT, len(report.blocks), body + blocks)
+    packet = build_packet(_SENDER_REPORT, len(report.blocks), body + blocks)
     return packet + _build_sdes(Sdes(report.ssrc, cname))
 
 
 def build_receiver_report(report: ReceiverReport, cname: str) -> bytes:
     """A compound packet: the receiver report and the receiver's name."""
     body = _SOURCE.pack(report.ssrc) + _build_blocks(report.blocks)
-    packet = _packet(_RECEIVER_REPORT, len(report.blocks), body)
+    packet = build_packet(_RECEIVER_REPORT, len(report.blocks), body)
     return packet + _build_sdes(Sdes(report.ssrc, cname))
 
 
@@ -256,8 +256,8 @@ def build_bye(bye: Bye) -> bytes:
     if bye.reason:
         reason = bye.reason.encode()[:255]
         body += bytes((len(reason),)) + reason
-    report = _packet(_RECEIVER_REPORT, 0, _SOURCE.pack(bye.sources[0]))
-    return report + _packet(_BYE, len(bye.sources), body)
+    report = build_packet(_RECEIVER_REPORT, 0, _SOURCE.pack(bye.sources[0]))
+    return report + build_packet(_BYE, len(bye.sources), body)
 
 
 def build_nack(nack: Nack) -> bytes:
@@ -270,12 +270,14 @@ def build_nack(nack: Nack) -> bytes:
         else:
             items.append([sequence, 0])
     body = _SOURCES.pack(nack.sender_ssrc, nack.media_ssrc)
-    return _packet(_TRANSPORT_FEEDBACK, _NACK, body + b"".join(_LOST.pack(*item) for item in items))
+    return build_packet(
+        _TRANSPORT_FEEDBACK, _NACK, body + b"".join(_LOST.pack(*item) for item in items)
+    )
 
 
 def build_pli(pli: Pli) -> bytes:
     """A reduced-size packet (RFC 5506) that asks for a keyframe."""
-    return _packet(_PAYLOAD_FEEDBACK, _PLI, _SOURCES.pack(pli.sender_ssrc, pli.media_ssrc))
+    return build_packet(_PAYLOAD_FEEDBACK, _PLI, _SOURCES.pack(pli.sender_ssrc, pli.media_ssrc))
 
 
 def _build_blocks(blocks: Iterable[ReportBlock]) -> bytes:
@@ -296,9 +298,10 @@ def _build_sdes(sdes: Sdes) -> bytes:
     name = sdes.cname.encode()[:255]
     item = bytes((_CNAME, len(name))) + name
     # At least one null byte ends the list of items (RFC 3550, 6.5).
-    return _packet(_SDES, 1, _SOURCE.pack(sdes.ssrc) + item + b"\x00")
+    return build_packet(_SDES, 1, _SOURCE.pack(sdes.ssrc) + item + b"\x00")
 
 
-def _packet(packet_type: int, count: int, body: bytes) -> bytes:
+def build_packet(packet_type: int, count: int, body: bytes) -> bytes:
+    """One packet of a compound; `count` are the 5 bits beside the version, `body` is filled up."""
     body += bytes(-len(body) % 4)
     return _HEADER.pack(0x80 | count, packet_type, len(body) // 4) + body
