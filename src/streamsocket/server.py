@@ -28,6 +28,7 @@ from streamsocket.server_options import (
     rtsp_options,
     tls_context,
     users,
+    webrtc_options,
 )
 from streamsocket.server_status import stream_statuses
 from streamsocket.settings import Settings
@@ -40,6 +41,8 @@ from streamsocket.status import Ports, ServerStatus
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
 from streamsocket.web.runner import HttpServer
+from streamsocket.web.webrtc import WebRtcRoutes
+from streamsocket.webrtc.server import WebRtcServer
 
 _STATUS_INTERVAL_S = 0.5
 
@@ -68,6 +71,7 @@ class Server:
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
         self._rtmp: RtmpServer | None = None
+        self._webrtc: WebRtcServer | None = None
         self._recorder: Recorder | None = None
         self._forwards: Forwards | None = None
         self._status: ServerStatus | None = None
@@ -87,8 +91,9 @@ class Server:
         self._thread.start()
         try:
             self._call(self._open)
+            routes = WebRtcRoutes(self._webrtc, self._loop).routes() if self._webrtc else []
             self._http = HttpServer(
-                create_app(self.status, rtsp_port=self.rtsp_port),
+                create_app(self.status, rtsp_port=self.rtsp_port, routes=routes),
                 self.settings.host,
                 self.settings.http.port,
             )
@@ -133,7 +138,8 @@ class Server:
     def ports(self) -> Ports:
         """Where it listens."""
         rtmp = self._rtmp.port if self._rtmp else None
-        return Ports(self.rtsp_port, self.http_port, self._rtsp.tls_port, rtmp)
+        webrtc = self._webrtc.port if self._webrtc else None
+        return Ports(self.rtsp_port, self.http_port, self._rtsp.tls_port, rtmp, webrtc)
 
     @property
     def http_port(self) -> int:
@@ -180,6 +186,7 @@ class Server:
         )
         self._rtsp.open()
         self._rtmp = self._open_rtmp()
+        self._webrtc = self._open_webrtc()
         if settings.record:
             self._recorder = Recorder(self._loop, self._hub, record_rules(settings))
             self._recorder.start()
@@ -226,6 +233,23 @@ class Server:
             return None
         return rtmp
 
+    def _open_webrtc(self) -> WebRtcServer | None:
+        settings = self.settings
+        port = settings.webrtc.port
+        if port is None:
+            return None
+        webrtc = WebRtcServer(
+            self._hub, self._loop, webrtc_options(settings.host, port), self._access
+        )
+        try:
+            webrtc.open()
+        except StreamSocketError as error:
+            if "port" in settings.webrtc.model_fields_set:
+                raise
+            self.notices.append(f"WebRTC is off: {error}")
+            return None
+        return webrtc
+
     async def _close(self) -> None:
         if not hasattr(self, "_hub"):
             return
@@ -237,6 +261,8 @@ class Server:
         if self._recorder:
             await self._recorder.stop()
         self._hub.close()
+        if self._webrtc:
+            self._webrtc.close()
         self._rtsp.close()
         self._access.close()
 
@@ -249,13 +275,14 @@ class Server:
             self.ended.set()
 
     def _refresh_status(self) -> None:
+        servers = [each for each in (self._rtsp, self._rtmp, self._webrtc) if each]
         self._status = ServerStatus(
             version=__version__,
             started=self._started,
             streams=stream_statuses(self._hub, self._sources.values()),
             connections=self._rtsp.connections + (self._rtmp.connections if self._rtmp else 0),
-            sessions=self._rtsp.sessions,
-            refused=dict(self._rtsp.refused + (self._rtmp.refused if self._rtmp else Counter())),
+            sessions=self._rtsp.sessions + (self._webrtc.sessions if self._webrtc else 0),
+            refused=dict(sum((each.refused for each in servers), Counter[str]())),
             loop_lag_s=self._hub.loop_lag_s,
             recordings=tuple(self._recorder.status()) if self._recorder else (),
             forwards=tuple(self._forwards.status()) if self._forwards else (),

@@ -14,6 +14,7 @@ from streamsocket.rtsp.multicast import MulticastOptions
 from streamsocket.rtsp.server import RtspOptions
 from streamsocket.settings import Settings
 from streamsocket.tls import server_context
+from streamsocket.webrtc.server import WebRtcOptions
 
 
 def rtsp_options(settings: Settings) -> RtspOptions:
@@ -83,6 +84,11 @@ def rtmp_options(host: str, port: int, settings: Settings) -> RtmpOptions:
         max_connections_per_address=settings.rtmp.max_connections_per_address,
         idle_timeout_s=settings.publish.timeout_s,
     )
+
+
+def webrtc_options(host: str, port: int) -> WebRtcOptions:
+    """What the WebRTC server takes."""
+    return WebRtcOptions(host, port)
 
 
 def users(settings: Settings) -> dict[str, User]:

@@ -21,6 +21,7 @@ class Ports:
     http: int
     rtsps: int | None = None
     rtmp: int | None = None
+    webrtc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ is left to do for each viewer is one system call. Nothing else belongs into thes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from streamsocket.hub.wire import DatagramRun, datagram_runs, interleaved, padded_alike, shifted
+from streamsocket.hub.wire import DatagramRun, datagram_runs, interleaved, joined, padded_alike
 from streamsocket.rtp.batch import Batch
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from streamsocket.hub.tcp import TcpSender
     from streamsocket.hub.track import StreamTrack
     from streamsocket.hub.udp import Address, UdpSender
+
+
+class LiveGroups(Protocol):
+    """Those who get one track live by a protocol that knows itself what is theirs."""
+
+    def send(self, batches: list[Batch]) -> None:
+        """Send batches of this track to all of them."""
 
 
 class DatagramGroups:
@@ -43,7 +50,7 @@ class DatagramGroups:
             sender.send_runs(self._runs(batches, delta), targets)
 
     def _runs(self, batches: list[Batch], delta: int) -> list[DatagramRun]:
-        buffer, sizes = _joined(batches, delta)
+        buffer, sizes = joined(batches, delta)
         if self._is_sound and len(sizes) > 1 and (padded := padded_alike(buffer, sizes)):
             buffer, sizes = padded
         return datagram_runs(buffer, sizes)
@@ -93,7 +100,7 @@ class InterleavedGroups:
                 index, channel, delta = entry
                 if batches := pending.get(index):
                     if entry not in framed:
-                        framed[entry] = interleaved(*_joined(batches, delta), channel)
+                        framed[entry] = interleaved(*joined(batches, delta), channel)
                     parts.append(framed[entry])
             if parts:
                 _send_to_all(b"".join(parts), members)
@@ -117,14 +124,6 @@ class InterleavedGroups:
         group = self._groups.get(key)
         if group and group.pop(sender, None) and not group:
             del self._groups[key]
-
-
-def _joined(batches: list[Batch], delta: int) -> tuple[bytes | bytearray, Sequence[int]]:
-    """The packets of all batches as a viewer with that sequence delta gets them, end to end."""
-    buffers = [shifted(b, sequence_delta=delta, timestamp=b.timestamp) for b in batches]
-    if len(buffers) == 1:
-        return buffers[0], batches[0].sizes
-    return b"".join(buffers), [size for batch in batches for size in batch.sizes]
 
 
 def _send_to_all(data: bytes, members: dict[TcpSender, Callable[[bytes], int]]) -> None:

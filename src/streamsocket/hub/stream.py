@@ -116,6 +116,8 @@ class Stream:
         finished: list[float] = []
         for track in tracks:
             track.datagrams.send(track.pending)
+            for groups in track.groups.values():
+                groups.send(track.pending)
             finished.append(time.monotonic())
         if not self._interleaved.empty:
             self._interleaved.send(tracks)

@@ -6,11 +6,11 @@ import math
 import secrets
 
 from streamsocket.hub.cache import History, KeyframeCache
-from streamsocket.hub.fanout import DatagramGroups, InterleavedGroups
+from streamsocket.hub.fanout import DatagramGroups, InterleavedGroups, LiveGroups
 from streamsocket.hub.join import CatchUp
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.meter import Meter
-from streamsocket.hub.output import Output
+from streamsocket.hub.output import Output, Sender
 from streamsocket.hub.wire import stamped
 from streamsocket.media.codec import Track
 from streamsocket.rtp.batch import Batch
@@ -50,6 +50,8 @@ class StreamTrack:
         self.history = History(history_s, limits.history_bytes)
         self.datagrams = DatagramGroups(is_sound=not self.is_video)
         """Who gets this track's packets as datagrams, live."""
+        self.groups: dict[Sender, LiveGroups] = {}
+        """Who gets them by other protocols, live: each protocol's sender sees to its own."""
         self.interleaved = interleaved
         """Who gets the stream's packets over TCP, live."""
         self.pending: list[Batch] = []

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import socket
-import struct
-import sys
 import time
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from streamsocket.hub.datagrams import Address, DatagramSocket, has_segmentation, segment
 from streamsocket.hub.wire import DatagramRun, datagram_runs
 
 if TYPE_CHECKING:
     from streamsocket.hub.output import Output
 
-Address = tuple[Any, ...]
-"""A socket address as `socket.sendto` takes it: (host, port) or IPv6's four values."""
-
-SOL_UDP = 17
-UDP_SEGMENT = 103
+__all__ = ["Address", "UdpSender", "UdpTarget", "has_segmentation"]
 
 # What a full send buffer holds at most for one viewer, beside its queue of batches.
 _MAX_WAITING_RUNS = 256
@@ -46,19 +40,21 @@ class UdpSender:
         segmentation: bool | None = None,
     ) -> None:
         self._loop = loop
+        self._datagrams = DatagramSocket(rtp_socket, segmentation)
         self._rtp = rtp_socket
         self._rtcp = rtcp_socket
-        self._segmentation = has_segmentation(rtp_socket) if segmentation is None else segmentation
         self._waiting: dict[Output, deque[DatagramRun]] = {}
-        self.failed_packets = 0
+
+    @property
+    def failed_packets(self) -> int:
         """Packets the kernel refused to send: no route, a firewall's rule, …"""
+        return self._datagrams.failed_packets
 
     # What the fan-out calls: many viewers at once.
 
     def send_runs(self, runs: Sequence[DatagramRun], targets: dict[Output, Address]) -> None:
         """Send the same runs of packets to every target."""
-        if not self._segmentation:
-            runs = _singles(runs)
+        runs = self._datagrams.sendable(runs)
         for position, run in enumerate(runs):
             # Who blocks leaves the group: afterwards, since the loop goes through it.
             blocked: list[Output] = []
@@ -71,14 +67,14 @@ class UdpSender:
                             send(data, address)
                     else:
                         send_message, buffers = self._rtp.sendmsg, (run.data,)
-                        ancillary = _segment(run)
+                        ancillary = segment(run)
                         for output, address in todo:  # noqa: B007 - the except clause wants it
                             send_message(buffers, ancillary, 0, address)
                     break
                 except BlockingIOError:
                     blocked.append(output)
                 except OSError as error:
-                    self._send_refused(run, address, error)
+                    self._datagrams.refused(run, address, error)
             for output in blocked:
                 self._wait(output, runs[position:])
 
@@ -90,14 +86,12 @@ class UdpSender:
 
     def send_packets(self, output: Output, buffer: bytes | bytearray, sizes: Sequence[int]) -> None:
         """Send packets to one viewer; what the socket doesn't take now is kept and sent later."""
-        runs: Sequence[DatagramRun] = datagram_runs(buffer, sizes)
-        if not self._segmentation:
-            runs = _singles(runs)
+        runs = self._datagrams.sendable(datagram_runs(buffer, sizes))
         if output in self._waiting:
             self._wait(output, runs)
             return
         for position, run in enumerate(runs):
-            if not self._send_run(run, _target(output).rtp):
+            if not self._datagrams.send(run, _target(output).rtp):
                 self._wait(output, runs[position:])
                 return
 
@@ -126,33 +120,6 @@ class UdpSender:
             self._loop.remove_writer(self._rtp)
             self._waiting.clear()
 
-    def _send_run(self, run: DatagramRun, address: Address) -> bool:
-        """Send one run to one address; False if the socket's buffer is full."""
-        try:
-            if run.packets == 1:
-                self._rtp.sendto(run.data, address)
-            else:
-                self._rtp.sendmsg((run.data,), _segment(run), 0, address)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._send_refused(run, address, error)
-        return True
-
-    def _send_refused(self, run: DatagramRun, address: Address, error: OSError) -> None:
-        """The kernel refused a run: without segmentation it may still go."""
-        if run.packets == 1:
-            self.failed_packets += 1
-            return
-        if error.errno == errno.EIO:
-            # The device cannot compute the segments' checksums (udp_send_skb in the kernel).
-            self._segmentation = False
-        for single in _singles([run]):
-            try:
-                self._rtp.sendto(single.data, address)
-            except OSError:
-                self.failed_packets += 1
-
     def _wait(self, output: Output, runs: Sequence[DatagramRun]) -> None:
         """Keep runs until the socket has room, and take the output out of its group."""
         if not self._waiting:
@@ -163,12 +130,12 @@ class UdpSender:
         if len(waiting) + len(runs) <= _MAX_WAITING_RUNS:
             waiting.extend(runs)
         else:
-            self.failed_packets += sum(run.packets for run in runs)
+            self._datagrams.failed_packets += sum(run.packets for run in runs)
 
     def _writable(self) -> None:
         for output, runs in tuple(self._waiting.items()):
             while runs:
-                if not self._send_run(runs[0], _target(output).rtp):
+                if not self._datagrams.send(runs[0], _target(output).rtp):
                     return
                 runs.popleft()
             self._waiting.pop(output, None)
@@ -177,31 +144,6 @@ class UdpSender:
             self._loop.remove_writer(self._rtp)
 
 
-def has_segmentation(udp_socket: socket.socket) -> bool:
-    """Whether this kernel cuts one send into many datagrams (UDP GSO, Linux 4.18 and later)."""
-    if sys.platform != "linux":
-        return False
-    try:
-        udp_socket.getsockopt(SOL_UDP, UDP_SEGMENT)
-    except OSError:
-        return False
-    return True
-
-
 def _target(output: Output) -> UdpTarget:
     assert isinstance(output.target, UdpTarget)
     return output.target
-
-
-def _segment(run: DatagramRun) -> list[tuple[int, int, bytes]]:
-    # As a control message, not as a socket option: that would cut other datagrams as well.
-    return [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", run.segment_size))]
-
-
-def _singles(runs: Sequence[DatagramRun]) -> list[DatagramRun]:
-    """The same packets, each a run of its own."""
-    return [
-        DatagramRun(run.data[start : start + run.segment_size], run.segment_size, 1)
-        for run in runs
-        for start in range(0, len(run.data), run.segment_size)
-    ]

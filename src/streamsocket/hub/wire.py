@@ -61,6 +61,14 @@ def shifted(batch: Batch, *, sequence_delta: int, timestamp: int) -> bytes | byt
     return buffer
 
 
+def joined(batches: list[Batch], delta: int) -> tuple[bytes | bytearray, Sequence[int]]:
+    """The packets of all batches as a viewer with that sequence delta gets them, end to end."""
+    buffers = [shifted(b, sequence_delta=delta, timestamp=b.timestamp) for b in batches]
+    if len(buffers) == 1:
+        return buffers[0], batches[0].sizes
+    return b"".join(buffers), [size for batch in batches for size in batch.sizes]
+
+
 def interleaved(buffer: bytes | bytearray, sizes: Sequence[int], channel: int) -> bytes:
     """Return the packets framed for a TCP connection: `$`, channel, length (RFC 2326, 10.12)."""
     view = memoryview(buffer)

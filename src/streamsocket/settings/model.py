@@ -224,9 +224,13 @@ class HttpSettings(_Group):
 
 
 class WebrtcSettings(_Group):
-    """Browsers. Accepted already, without effect yet."""
+    """Browsers: `http://HOST:8080/NAME/whep` to watch."""
 
-    port: Port = Field(default=8189, description="UDP port for WebRTC. 0: any free one.")
+    port: Port | None = Field(
+        default=8189,
+        description="UDP port for WebRTC. 0: any free one. The default is done without where it is "
+        "taken.",
+    )
 
 
 class HubSettings(_Group):

@@ -6,13 +6,14 @@ headers, so that pages of other origins cannot read any of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from streamsocket.status import ForwardStatus, RecordingStatus, ServerStatus, StreamStatus
 from streamsocket.version import __version__
@@ -34,8 +35,13 @@ class Problem(BaseModel):
     detail: str
 
 
-def create_app(status: Callable[[], ServerStatus], *, rtsp_port: int) -> FastAPI:
-    """Return the application. `rtsp_port` is where the page tells players to connect to."""
+def create_app(
+    status: Callable[[], ServerStatus], *, rtsp_port: int, routes: Sequence[BaseRoute] = ()
+) -> FastAPI:
+    """Return the application. `rtsp_port` is where the page tells players to connect to.
+
+    `routes` are media's, which begin with the names of streams and thus come last.
+    """
     # FastAPI's own documentation pages load scripts from elsewhere; the description itself stays.
     app = FastAPI(
         title="StreamSocket",
@@ -85,6 +91,7 @@ def create_app(status: Callable[[], ServerStatus], *, rtsp_port: int) -> FastAPI
         text = render_page(status(), host=request.url.hostname or "localhost", rtsp_port=rtsp_port)
         return HTMLResponse(text, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
+    app.router.routes.extend(routes)
     return app
 
 

@@ -1,0 +1,86 @@
+"""A UDP socket that sends runs of packets: by generic segmentation offload where there is any."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from streamsocket.hub.wire import DatagramRun
+
+Address = tuple[Any, ...]
+"""A socket address as `socket.sendto` takes it: (host, port) or IPv6's four values."""
+
+SOL_UDP = 17
+UDP_SEGMENT = 103
+
+
+class DatagramSocket:
+    """Sends runs through one socket; closing it is for who opened it."""
+
+    def __init__(self, udp_socket: socket.socket, segmentation: bool | None = None) -> None:
+        """Whether there is `segmentation` is asked of the kernel, unless it is said here."""
+        self.socket = udp_socket
+        self.segmentation = has_segmentation(udp_socket) if segmentation is None else segmentation
+        self.failed_packets = 0
+        """Packets the kernel refused to send: no route, a firewall's rule, …"""
+
+    def sendable(self, runs: Sequence[DatagramRun]) -> Sequence[DatagramRun]:
+        """The runs, cut into single packets where the kernel doesn't do that."""
+        return runs if self.segmentation else singles(runs)
+
+    def send(self, run: DatagramRun, address: Address) -> bool:
+        """Send one run to one address; False if the socket's buffer is full."""
+        try:
+            if run.packets == 1:
+                self.socket.sendto(run.data, address)
+            else:
+                self.socket.sendmsg((run.data,), segment(run), 0, address)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.refused(run, address, error)
+        return True
+
+    def refused(self, run: DatagramRun, address: Address, error: OSError) -> None:
+        """The kernel refused a run: without segmentation it may still go."""
+        if run.packets == 1:
+            self.failed_packets += 1
+            return
+        if error.errno == errno.EIO:
+            # The device cannot compute the segments' checksums (udp_send_skb in the kernel).
+            self.segmentation = False
+        for single in singles([run]):
+            try:
+                self.socket.sendto(single.data, address)
+            except OSError:
+                self.failed_packets += 1
+
+
+def has_segmentation(udp_socket: socket.socket) -> bool:
+    """Whether this kernel cuts one send into many datagrams (UDP GSO, Linux 4.18 and later)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        udp_socket.getsockopt(SOL_UDP, UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+def segment(run: DatagramRun) -> list[tuple[int, int, bytes]]:
+    """The control message that has `sendmsg` cut a run into its packets."""
+    # As a control message, not as a socket option: that would cut other datagrams as well.
+    return [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", run.segment_size))]
+
+
+def singles(runs: Sequence[DatagramRun]) -> list[DatagramRun]:
+    """The same packets, each a run of its own."""
+    return [
+        DatagramRun(run.data[start : start + run.segment_size], run.segment_size, 1)
+        for run in runs
+        for start in range(0, len(run.data), run.segment_size)
+    ]

@@ -1,0 +1,192 @@
+"""WHEP, and soon WHIP: WebRTC's offers and answers over HTTP (RFC 9725, draft-ietf-wish-whep)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from streamsocket.auth.access import AccessDeniedError
+from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.webrtc.ice_table import TooManyPeersError
+from streamsocket.webrtc.negotiation import NothingFitsError
+from streamsocket.webrtc.sdp import MAX_BYTES
+from streamsocket.webrtc.sdp_fragment import CONTENT_TYPE as FRAGMENT
+from streamsocket.webrtc.server import (
+    NoSuchSessionError,
+    NoSuchStreamError,
+    OtherSessionError,
+    WebRtcServer,
+)
+
+SDP = "application/sdp"
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_T = TypeVar("_T")
+
+
+class _RefusedError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class WebRtcRoutes:
+    """The routes. They run on HTTP's thread and ask the media thread."""
+
+    def __init__(self, server: WebRtcServer, media: asyncio.AbstractEventLoop) -> None:
+        """`media` is the loop that the server belongs to."""
+        self._server = server
+        self._media = media
+
+    def routes(self) -> list[Route]:
+        """The routes, to be put behind all others."""
+        endpoint, session = "/{name:path}/whep", "/{name:path}/whep/{session}"
+        return [
+            Route(endpoint, self._handled(self._watch), methods=["POST"]),
+            Route(endpoint, self._describe, methods=["OPTIONS"]),
+            Route(session, self._handled(self._end), methods=["DELETE"]),
+            Route(session, self._handled(self._update), methods=["PATCH"]),
+            Route(session, self._describe_session, methods=["OPTIONS"]),
+        ]
+
+    async def _watch(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        text = await _body(request, SDP)
+        answer = await self._ask(
+            self._server.watch(name, text, host=_peer(request), by=_own_address(request))
+        )
+        location = f"/{quote(name)}/whep/{answer.session}"
+        headers = {"Location": location, "ETag": f'"{answer.tag}"', "Accept-Patch": FRAGMENT}
+        return Response(answer.text, 201, headers, media_type=SDP)
+
+    async def _end(self, request: Request) -> Response:
+        await self._ask(
+            self._server.end(request.path_params["name"], request.path_params["session"])
+        )
+        return Response()
+
+    async def _update(self, request: Request) -> Response:
+        text = await _body(request, FRAGMENT)
+        condition = request.headers.get("if-match")
+        if condition is None:
+            raise _RefusedError(428, "Say with If-Match which ICE session is meant.")
+        answer = await self._ask(
+            self._server.update(
+                request.path_params["name"],
+                request.path_params["session"],
+                text,
+                condition.strip().strip('"'),
+                _own_address(request),
+            )
+        )
+        if not answer.text:
+            return Response(status_code=204)
+        headers = {"ETag": f'"{answer.tag}"'}
+        return Response(answer.text, 200, headers, media_type=FRAGMENT)
+
+    async def _describe(self, request: Request) -> Response:
+        return self._options(request, "POST, OPTIONS", {"Accept-Post": SDP})
+
+    async def _describe_session(self, request: Request) -> Response:
+        return self._options(request, "PATCH, DELETE, OPTIONS", {"Accept-Patch": FRAGMENT})
+
+    def _options(self, request: Request, methods: str, headers: dict[str, str]) -> Response:
+        headers["Allow"] = methods
+        if allowed := _cross_origin(request):
+            headers |= allowed
+            headers["Access-Control-Allow-Methods"] = methods
+            headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
+        return Response(status_code=204, headers=headers)
+
+    def _handled(self, handle: Any) -> Any:
+        """The handler with errors made answers, and with the headers that pages need."""
+
+        async def handled(request: Request) -> Response:
+            try:
+                response: Response = await handle(request)
+            except _RefusedError as error:
+                response = PlainTextResponse(str(error), error.status)
+            except StreamSocketError as error:
+                response = PlainTextResponse(str(error), _status(error))
+            response.headers.update(_cross_origin(request))
+            return response
+
+        return handled
+
+    async def _ask(self, question: Coroutine[Any, Any, _T]) -> _T:
+        """Have the media thread answer, without waiting for it on this one."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._media))
+
+
+def _status(error: StreamSocketError) -> int:
+    match error:
+        case AccessDeniedError(ask=True):
+            return 401
+        case AccessDeniedError():
+            return 403
+        case NoSuchStreamError() | NoSuchSessionError():
+            return 404
+        case NothingFitsError():
+            return 406
+        case OtherSessionError():
+            return 412
+        case TooManyPeersError():
+            return 503
+        case ParseError():
+            return 400
+        case _:
+            return 409
+
+
+async def _body(request: Request, content_type: str) -> str:
+    """The request's text, if it is of that type and not too long."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != content_type:
+        raise _RefusedError(415, f"The body has to be {content_type}, not {given or 'untyped'}.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise _RefusedError(413, f"The body is longer than {MAX_BYTES} bytes.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise _RefusedError(400, "The body is not UTF-8.") from None
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _own_address(request: Request) -> str:
+    server = request.scope.get("server")
+    return str(server[0]) if server else ""
+
+
+def _cross_origin(request: Request) -> dict[str, str]:
+    """What lets a page read the answer: one of this server's own, or of this machine.
+
+    Of others none, as everywhere here: any page in the world could use what a browser behind the
+    firewall reaches.
+    """
+    origin = request.headers.get("origin", "")
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        return {}
+    if not host or host not in (*_LOOPBACK, request.url.hostname):
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Patch",
+        "Vary": "Origin",
+    }

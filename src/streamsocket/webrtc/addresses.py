@@ -1,0 +1,83 @@
+"""The UDP socket that all peers share, and the addresses by which they reach it."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+
+from streamsocket.errors import StreamSocketError
+
+# As much as a keyframe for many viewers; the kernel gives what it is allowed to.
+_SEND_BUFFER_BYTES = 4 * 1024 * 1024
+_RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+
+# Nothing is sent there: the kernel only says by which of its addresses it would be. They are of the
+# blocks for documentation (RFC 5737, RFC 3849), which the default route takes.
+_ELSEWHERE = (
+    (socket.AF_INET, "192.0.2.1"),
+    (socket.AF_INET6, "2001:db8::1"),
+)
+
+
+def bind_udp(host: str, port: int) -> socket.socket:
+    """Bind the socket, non-blocking; `::` means IPv4 too. Raises `StreamSocketError`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StreamSocketError(
+            f"The address {host!r} for WebRTC is not known here: {error.strerror}."
+        ) from None
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    udp_socket = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        udp_socket.setblocking(False)
+        if family == socket.AF_INET6:
+            udp_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        udp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        udp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        udp_socket.bind(address)
+    except OSError as error:
+        udp_socket.close()
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is taken" if taken else f"cannot be had ({os.strerror(error.errno or 0)})"
+        raise StreamSocketError(
+            f"UDP port {port} on {host} {reason}: choose another with --webrtc-port."
+        ) from None
+    return udp_socket
+
+
+def reachable(udp_socket: socket.socket, by: str) -> list[tuple[str, int]]:
+    """Addresses and port where peers reach the socket, the likeliest first.
+
+    `by` is the address of ours by which a peer has asked over HTTP: where the socket has all
+    addresses, that one surely leads to it, unless HTTP came through a proxy.
+    """
+    host, port = udp_socket.getsockname()[:2]
+    if not ipaddress.ip_address(host).is_unspecified:
+        return [(host, port)]
+    families = [socket.AF_INET]
+    if udp_socket.family == socket.AF_INET6:
+        families.append(socket.AF_INET6)
+    hosts = [by, *(own_address(family, elsewhere) for family, elsewhere in _ELSEWHERE)]
+    return [(each, port) for each in dict.fromkeys(hosts) if _is_of(each, families)]
+
+
+def own_address(family: socket.AddressFamily, elsewhere: str) -> str:
+    """The address by which packets for elsewhere would leave; empty where there is no way."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def _is_of(host: str, families: list[socket.AddressFamily]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return family in families and not address.is_unspecified

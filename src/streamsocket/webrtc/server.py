@@ -1,0 +1,227 @@
+"""The WebRTC server: one UDP port for all peers, their sessions, and the way from HTTP to both."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from asyncio import AbstractEventLoop, TimerHandle
+from collections import Counter
+from dataclasses import dataclass
+
+from streamsocket.auth.access import Access
+from streamsocket.errors import StreamSocketError
+from streamsocket.hub.hub import Hub
+from streamsocket.names import bad_name_reason, is_stream_name
+from streamsocket.webrtc import sdp, sdp_answer, sdp_fragment, stun
+from streamsocket.webrtc.addresses import bind_udp, reachable
+from streamsocket.webrtc.candidate import Candidate, host_candidates
+from streamsocket.webrtc.certificate import own_certificate
+from streamsocket.webrtc.ice_table import MAX_PEERS, IceTable, TooManyPeersError
+from streamsocket.webrtc.negotiation import plan_watching
+from streamsocket.webrtc.peer import Peer
+from streamsocket.webrtc.sender import SrtpUdpSender
+from streamsocket.webrtc.viewer import Viewer
+
+MAX_CONNECTING = 256
+"""Peers that have an answer, but haven't connected yet: an offer costs its sender nothing."""
+
+_PATIENCE_WITH_SOURCE_S = 10.0
+_TICK_S = 1.0
+_MAX_DATAGRAM = 2048
+_DATAGRAMS_PER_TURN = 256
+"""So many are taken before others have their turn on the media thread."""
+
+
+class NoSuchStreamError(StreamSocketError):
+    """There is no stream of that name."""
+
+
+class NoSuchSessionError(StreamSocketError):
+    """There is no session of that id, or no more."""
+
+
+class OtherSessionError(StreamSocketError):
+    """A condition (RFC 9110, 13.1.1) names another ICE session than there is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcOptions:
+    """How the WebRTC server is set up."""
+
+    host: str
+    port: int
+    max_peers: int = MAX_PEERS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a peer is told."""
+
+    session: str
+    """The session's id, a secret of the peer's."""
+    tag: str
+    """Names the ICE session: it changes when that restarts."""
+    text: str
+    """An SDP answer, or a fragment of one; empty where there is nothing to tell."""
+
+
+class WebRtcServer:
+    """All WebRTC peers. It belongs to the media thread's loop."""
+
+    def __init__(
+        self, hub: Hub, loop: AbstractEventLoop, options: WebRtcOptions, access: Access
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        """What was refused since the start, by reason."""
+        self._hub = hub
+        self._loop = loop
+        self._options = options
+        self._access = access
+        self._table: IceTable[Peer] = IceTable(options.max_peers)
+        self._peers: dict[str, Peer] = {}
+        self._timer: TimerHandle | None = None
+
+    def open(self) -> None:
+        """Bind the port. Raises `StreamSocketError` if it cannot be had."""
+        own_certificate()  # made now rather than while somebody waits
+        self._socket = bind_udp(self._options.host, self._options.port)
+        self._sender = SrtpUdpSender(self._loop, self._socket)
+        self._loop.add_reader(self._socket, self._readable)
+        self._tick()
+
+    def close(self) -> None:
+        """End all sessions and close the socket."""
+        if self._timer:
+            self._timer.cancel()
+        for peer in tuple(self._peers.values()):
+            self._end(peer)
+        self._loop.remove_reader(self._socket)
+        self._sender.close()
+        self._socket.close()
+
+    @property
+    def port(self) -> int:
+        """The UDP port, also where 0 was asked for."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def sessions(self) -> int:
+        """How many peers there are."""
+        return len(self._peers)
+
+    # What peers ask for over HTTP.
+
+    async def watch(self, name: str, text: str, *, host: str, by: str) -> Answer:
+        """Answer the offer of a peer that wants to watch a stream.
+
+        `host` is the peer's address, `by` ours that it has asked at. Raises `ParseError`,
+        `AccessDeniedError`, `NoSuchStreamError`, `NothingFitsError`, `TooManyPeersError`.
+        """
+        self._check_name(name)
+        self._access.require("watch", name, host, None)
+        offer = sdp.parse_offer(text)
+        stream = await self._hub.look_for(name, _PATIENCE_WITH_SOURCE_S)
+        if stream is None:
+            raise NoSuchStreamError(f"There is no stream '{name}'.")
+        plan = plan_watching(offer, [(track.track, track.ssrc) for track in stream.tracks])
+        peer = self._add(offer, name)
+        peer.session = Viewer(
+            stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
+        )
+        return self._answer(peer, plan.accepted, by)
+
+    async def update(self, name: str, session: str, text: str, tag: str | None, by: str) -> Answer:
+        """Take candidates, or restart ICE; `tag` is the ICE session that is meant, `*` any.
+
+        Raises `ParseError`, `NoSuchSessionError`, `OtherSessionError`.
+        """
+        peer = self._find(name, session)
+        fragment = sdp_fragment.parse(text)
+        if fragment.restarts(peer.ice.remote):
+            if tag not in ("*", peer.tag):
+                raise OtherSessionError("ICE has restarted since: If-Match names another session.")
+            credentials = self._table.restart(peer.ice, fragment.credentials)
+            restarted = sdp_fragment.build(peer.offer, credentials, self._candidates(by))
+            return Answer(peer.id, peer.tag, restarted)
+        if tag != peer.tag:
+            raise OtherSessionError("ICE has restarted since: If-Match names another session.")
+        return Answer(peer.id, peer.tag, "")  # peers come to us: their candidates aren't needed
+
+    async def end(self, name: str, session: str) -> None:
+        """End a session. Raises `NoSuchSessionError`."""
+        self._end(self._find(name, session))
+
+    def _check_name(self, name: str) -> None:
+        if not is_stream_name(name):
+            raise NoSuchStreamError(bad_name_reason(name))
+
+    def _find(self, name: str, session: str) -> Peer:
+        peer = self._peers.get(session)
+        if peer is None or peer.stream != name:
+            raise NoSuchSessionError("There is no such session, or it has ended.")
+        return peer
+
+    def _add(self, offer: sdp.Description, name: str) -> Peer:
+        if sum(not peer.connected for peer in self._peers.values()) >= MAX_CONNECTING:
+            raise TooManyPeersError(
+                f"{MAX_CONNECTING} WebRTC peers are connecting already: try again later."
+            )
+        peer = Peer(self._loop, offer, name, self._sender.send_datagram, self._end)
+        self._table.add(peer.ice)
+        self._peers[peer.id] = peer
+        return peer
+
+    def _answer(self, peer: Peer, accepted: dict[int, sdp_answer.Accepted], by: str) -> Answer:
+        transport = sdp_answer.Transport(
+            peer.ice.local, own_certificate().fingerprint, self._candidates(by)
+        )
+        text = sdp_answer.build(peer.offer, accepted, transport, session_id=secrets.randbits(62))
+        return Answer(peer.id, peer.tag, text)
+
+    def _candidates(self, by: str) -> list[Candidate]:
+        return host_candidates(reachable(self._socket, by))
+
+    def _end(self, peer: Peer) -> None:
+        self._peers.pop(peer.id, None)
+        peer.close()
+        self._table.remove(peer.ice)
+
+    # What comes over UDP.
+
+    def _readable(self) -> None:
+        """Take what has come, and pass it on peer by peer."""
+        now = time.monotonic()
+        touched: dict[Peer, None] = {}
+        receive = self._socket.recvfrom
+        for _ in range(_DATAGRAMS_PER_TURN):
+            try:
+                datagram, path = receive(_MAX_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an earlier datagram's peer is gone (ICMP); the next is another's
+            if stun.is_stun(datagram):
+                self._check(datagram, path, now)
+            elif (ice := self._table.find(path)) is None:
+                self.refused["unknown_peer"] += 1
+            elif ice.owner.receive(datagram, path, now):
+                touched[ice.owner] = None
+        for peer in touched:
+            peer.flush()
+
+    def _check(self, datagram: bytes, path: tuple[object, ...], now: float) -> None:
+        received = self._table.receive(datagram, path, now)
+        if received.reply:
+            self._sender.send_datagram(received.reply, path)
+        if received.peer:
+            received.peer.owner.checked()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for gone in self._table.expire(now):
+            self._end(gone.owner)
+        for peer in tuple(self._peers.values()):
+            if peer.session and peer.connected:
+                peer.session.tick(now)
+        self._timer = self._loop.call_later(_TICK_S, self._tick)

@@ -1,0 +1,108 @@
+"""Chromium without a window, showing a page of ours that tells what it sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # as root, as containers have it
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+
+
+def find_chromium() -> str | None:
+    """Where Chromium is; None where it isn't."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+class Page:
+    """What the page has told so far: it posts JSON to `/report`."""
+
+    def __init__(self) -> None:
+        self.reports: list[dict[str, Any]] = []
+
+    def wait_for(self, met: Callable[[dict[str, Any]], bool], timeout_s: float) -> dict[str, Any]:
+        """The first report that meets a condition, among those to come and those that came."""
+        deadline = time.monotonic() + timeout_s
+        seen = 0
+        while True:
+            for report in self.reports[seen:]:
+                seen += 1
+                assert "error" not in report, report["error"]
+                if met(report):
+                    return report
+            assert time.monotonic() < deadline, f"in vain; the last: {self.reports[-1:]}"
+            time.sleep(0.05)
+
+
+@contextmanager
+def showing(
+    executable: str, html: str, prefix: Sequence[str] = (), host: str = "127.0.0.1"
+) -> Iterator[Page]:
+    """Show a page in a browser of its own until the block ends."""
+    page = Page()
+    server = ThreadingHTTPServer((host, 0), _handler(html, page))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    profile = tempfile.mkdtemp(prefix="chromium-")
+    browser = None
+    try:
+        url = f"http://localhost:{server.server_address[1]}/"
+        browser = subprocess.Popen(
+            [*prefix, executable, *OPTIONS, f"--user-data-dir={profile}", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        yield page
+    finally:
+        if browser:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait(10)
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+def _handler(html: str, page: Page) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(html.encode() if self.path == "/" else b"")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            page.reports.append(json.loads(body))
+            self._answer(b"")
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler

@@ -1,0 +1,82 @@
+"""Chromium watches by WHEP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+from tests.browser.chromium import Page, find_chromium, showing
+from tests.interop.movies import MovieShelf
+from tests.interop.serving import RunningServer, serving
+
+OPTIONS = ("--webrtc-port", "0", "--rtmp-port", "0")
+
+# Telling what getStats has, twice a second; the sound's level shows that it isn't silence.
+WATCH = """<!doctype html><meta charset="utf-8"><video autoplay playsinline></video><script>
+const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what)});
+(async () => {
+  const peer = new RTCPeerConnection(), stream = new MediaStream();
+  const video = document.querySelector('video'); video.srcObject = stream;
+  peer.ontrack = event => stream.addTrack(event.track);
+  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, {direction: 'recvonly'});
+  await peer.setLocalDescription();
+  const answer = await fetch('ENDPOINT', {method: 'POST', body: peer.localDescription.sdp,
+    headers: {'Content-Type': 'application/sdp'}});
+  if (answer.status != 201) throw new Error(answer.status + ' ' + await answer.text());
+  const session = new URL(answer.headers.get('Location'), 'ENDPOINT');
+  await peer.setRemoteDescription({type: 'answer', sdp: await answer.text()});
+  setInterval(async () => {
+    const told = {state: peer.connectionState, session, width: video.videoWidth,
+      time: video.currentTime};
+    for (const each of (await peer.getStats()).values())
+      if (each.type == 'inbound-rtp') told[each.kind] = each;
+    tell(told);
+  }, 500);
+})().catch(error => tell({error: String(error)}));
+</script>"""
+
+
+@pytest.fixture
+def chromium(cannot_test: Callable[[str], NoReturn]) -> str:
+    return find_chromium() or cannot_test("Chromium is not installed")
+
+
+def whep_url(server: RunningServer, name: str) -> str:
+    return f"http://{server.host}:{server.http_port}/{name}/whep"
+
+
+def check_playing(page: Page, rate: float) -> dict[str, Any]:
+    """Wait until the picture has played for five seconds, smoothly; return the last report."""
+    first = page.wait_for(lambda report: report.get("video", {}).get("framesDecoded", 0), 15)
+    begun = first["video"]
+    frames = begun["framesDecoded"] + 5 * rate
+    last = page.wait_for(lambda report: report["video"]["framesDecoded"] >= frames, 15)
+    video = last["video"]
+    seconds = (video["timestamp"] - begun["timestamp"]) / 1000
+    measured = (video["framesDecoded"] - begun["framesDecoded"]) / seconds
+    assert 0.9 * rate < measured < 1.1 * rate, measured
+    assert (video["packetsLost"], video["freezeCount"], video.get("nackCount", 0)) == (0, 0, 0)
+    return last
+
+
+def test_the_test_picture_plays_at_its_rate(chromium: str) -> None:
+    with (
+        serving("live/test=test:1280x720@30", options=OPTIONS) as server,
+        showing(chromium, WATCH.replace("ENDPOINT", whep_url(server, "live/test"))) as page,
+    ):
+        last = check_playing(page, 30)
+        assert last["width"] == 1280
+        assert "audio" not in last  # it is AAC, which browsers can't be sent
+        assert server.stream("live/test")["viewers"] == 1
+
+
+def test_a_movie_plays_with_its_sound(chromium: str, movies: MovieShelf) -> None:
+    with (
+        serving(f"movie={movies['opus']}", options=OPTIONS) as server,
+        showing(chromium, WATCH.replace("ENDPOINT", whep_url(server, "movie"))) as page,
+    ):
+        sound = check_playing(page, 25)["audio"]
+        assert sound["packetsLost"] == 0
+        assert sound["totalAudioEnergy"] > 0
+        assert sound["concealedSamples"] < 0.05 * sound["totalSamplesReceived"]
