@@ -1,0 +1,156 @@
+"""A WebRTC peer of our own on a real socket, made of the same rules with the roles turned round."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import time
+
+from webrtc_helpers import offer_text
+
+from streamsocket.rtp.packet import RtpPacket, is_rtcp, parse_rtp
+from streamsocket.rtp.rtcp import RtcpPacket, parse_rtcp
+from streamsocket.webrtc import sdp, stun
+from streamsocket.webrtc.certificate import Certificate, own_certificate
+from streamsocket.webrtc.dtls import PROFILES, DtlsEndpoint, DtlsState, is_dtls
+from streamsocket.webrtc.ice import Credentials
+from streamsocket.webrtc.server import Answer
+from streamsocket.webrtc.srtp import (
+    SrtpProfile,
+    SrtpReceiver,
+    SrtpSender,
+    make_receiver,
+    make_sender,
+)
+from streamsocket.webrtc.stun import MessageClass, StunMessage
+
+
+class PythonPeer:
+    """Offers, connects, and keeps what it receives. `poll` does what there is to do."""
+
+    def __init__(
+        self,
+        offer: str = "chromium_recvonly",
+        *,
+        certificate: Certificate | None = None,
+        profiles: tuple[SrtpProfile, ...] = PROFILES,
+    ) -> None:
+        """`certificate` is what it shows, if that isn't the one it announces."""
+        self.credentials = Credentials.generate()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)
+        self.rtp: list[RtpPacket] = []
+        self.raw: list[bytes] = []
+        """The same, as they came, their protection taken off."""
+        self.rtcp: list[RtcpPacket] = []
+        self.checks_answered = 0
+        self.dtls: DtlsEndpoint | None = None
+        self.answer: sdp.Description
+        self.sender: SrtpSender
+        self._receiver: SrtpReceiver | None = None
+        self._certificate = certificate
+        self._profiles = profiles
+        self._offer = offer
+
+    @property
+    def offer(self) -> str:
+        """Its offer: a real browser's, with this peer's credentials and fingerprint."""
+        text = offer_text(self._offer)
+        fingerprint = own_certificate().fingerprint
+        for name, value in (
+            ("ice-ufrag", self.credentials.ufrag),
+            ("ice-pwd", self.credentials.password),
+            ("fingerprint", str(fingerprint)),
+        ):
+            text = re.sub(f"a={name}:[^\r]*", f"a={name}:{value}", text)
+        return text
+
+    def take(self, told: Answer, *, password: str | None = None) -> None:
+        """Take the answer, and begin with a check, by that password if it isn't the right one."""
+        self.told = told
+        self.answer = sdp.parse(told.text)
+        candidate = self.answer.transport.candidates[0]
+        self.server = candidate.host, candidate.port
+        self.check(password=password)
+
+    def check(self, *, password: str | None = None, nominates: bool = True) -> None:
+        """Send a check (RFC 8445, 7.2.2)."""
+        theirs = self.answer.transport.credentials
+        assert theirs
+        request = StunMessage(
+            MessageClass.REQUEST,
+            secrets.token_bytes(12),
+            username=f"{theirs.ufrag}:{self.credentials.ufrag}",
+            priority=1,
+            use_candidate=nominates,
+            ice_controlling=1,
+        )
+        self.send(stun.build(request, password or theirs.password))
+
+    def send(self, datagram: bytes) -> None:
+        self.socket.sendto(datagram, self.server)
+
+    def send_rtcp(self, packet: bytes) -> None:
+        self.send(self.sender.protect_rtcp(packet))
+
+    @property
+    def connected(self) -> bool:
+        return self.dtls is not None and self.dtls.state is DtlsState.CONNECTED
+
+    def poll(self) -> None:
+        """Take what has come."""
+        now = time.monotonic()
+        while True:
+            try:
+                datagram = self.socket.recv(4096)
+            except BlockingIOError:
+                break
+            if stun.is_stun(datagram):
+                self._answered(now)
+            elif is_dtls(datagram):
+                self._handshake(datagram, now)
+            elif self._receiver is None:
+                pass  # media may overtake the last words of the handshake
+            elif is_rtcp(datagram):
+                self.rtcp += parse_rtcp(self._receiver.unprotect_rtcp(datagram))
+            else:
+                packet = self._receiver.unprotect(datagram)
+                self.raw.append(packet)
+                self.rtp.append(parse_rtp(packet))
+        if self.dtls:
+            self.dtls.handle_timer(now)
+            self._say()
+
+    def forget_what_came(self) -> None:
+        """Take packets that came before once more."""
+        assert self.dtls
+        assert self.dtls.keys
+        self._receiver = make_receiver(self.dtls.keys.remote)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _answered(self, now: float) -> None:
+        self.checks_answered += 1
+        if self.dtls is None:
+            self.dtls = DtlsEndpoint(
+                is_server=self.answer.transport.setup == "active",
+                peer_fingerprints=self.answer.transport.fingerprints,
+                now=now,
+                certificate=self._certificate,
+                profiles=self._profiles,
+            )
+
+    def _handshake(self, datagram: bytes, now: float) -> None:
+        assert self.dtls
+        self.dtls.receive(datagram, now)
+        if self.dtls.keys and self._receiver is None:
+            self._receiver = make_receiver(self.dtls.keys.remote)
+            self.sender = make_sender(self.dtls.keys.local)
+
+    def _say(self) -> None:
+        assert self.dtls
+        for datagram in self.dtls.datagrams_to_send():
+            self.send(datagram)
