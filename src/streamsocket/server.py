@@ -239,7 +239,7 @@ class Server:
         if port is None:
             return None
         webrtc = WebRtcServer(
-            self._hub, self._loop, webrtc_options(settings.host, port), self._access
+            self._hub, self._loop, webrtc_options(settings.host, port, settings), self._access
         )
         try:
             webrtc.open()

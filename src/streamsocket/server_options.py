@@ -86,9 +86,14 @@ def rtmp_options(host: str, port: int, settings: Settings) -> RtmpOptions:
     )
 
 
-def webrtc_options(host: str, port: int) -> WebRtcOptions:
+def webrtc_options(host: str, port: int, settings: Settings) -> WebRtcOptions:
     """What the WebRTC server takes."""
-    return WebRtcOptions(host, port)
+    return WebRtcOptions(
+        host,
+        port,
+        publisher_timeout_s=settings.publish.timeout_s,
+        replace_publishers=settings.publish.replace,
+    )
 
 
 def users(settings: Settings) -> dict[str, User]:

@@ -24,7 +24,7 @@ OPTIONS = (
     "--disable-background-networking",
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
+    "--use-fake-device-for-media-stream=fps=30",
 )
 
 

@@ -201,7 +201,7 @@ class RtmpSettings(_Group):
 
 
 class PublishSettings(_Group):
-    """Publishers that come over the network, by RTSP and RTMP."""
+    """Publishers that come over the network, by RTSP, RTMP and WebRTC."""
 
     replace: bool = Field(
         default=False,
@@ -224,7 +224,7 @@ class HttpSettings(_Group):
 
 
 class WebrtcSettings(_Group):
-    """Browsers: `http://HOST:8080/NAME/whep` to watch."""
+    """Browsers: `http://HOST:8080/NAME/whip` to publish, `/NAME/whep` to watch."""
 
     port: Port | None = Field(
         default=8189,

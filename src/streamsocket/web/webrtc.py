@@ -1,9 +1,10 @@
-"""WHEP, and soon WHIP: WebRTC's offers and answers over HTTP (RFC 9725, draft-ietf-wish-whep)."""
+"""WHIP and WHEP: WebRTC's offers and answers over HTTP (RFC 9725, draft-ietf-wish-whep)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +19,7 @@ from streamsocket.webrtc.negotiation import NothingFitsError
 from streamsocket.webrtc.sdp import MAX_BYTES
 from streamsocket.webrtc.sdp_fragment import CONTENT_TYPE as FRAGMENT
 from streamsocket.webrtc.server import (
+    Answer,
     NoSuchSessionError,
     NoSuchStreamError,
     OtherSessionError,
@@ -29,6 +31,9 @@ SDP = "application/sdp"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _T = TypeVar("_T")
+
+_Handler = Callable[[Request], Awaitable[Response]]
+_Ask = Callable[..., Coroutine[Any, Any, Answer]]
 
 
 class _RefusedError(Exception):
@@ -49,22 +54,24 @@ class WebRtcRoutes:
 
     def routes(self) -> list[Route]:
         """The routes, to be put behind all others."""
-        endpoint, session = "/{name:path}/whep", "/{name:path}/whep/{session}"
-        return [
-            Route(endpoint, self._handled(self._watch), methods=["POST"]),
-            Route(endpoint, self._describe, methods=["OPTIONS"]),
-            Route(session, self._handled(self._end), methods=["DELETE"]),
-            Route(session, self._handled(self._update), methods=["PATCH"]),
-            Route(session, self._describe_session, methods=["OPTIONS"]),
-        ]
+        found = []
+        for kind, ask in (("whep", self._server.watch), ("whip", self._server.publish)):
+            endpoint, session = f"/{{name:path}}/{kind}", f"/{{name:path}}/{kind}/{{session}}"
+            begin = self._handled(partial(self._begin, kind, ask))
+            found += [
+                Route(endpoint, begin, methods=["POST"]),
+                Route(endpoint, self._describe, methods=["OPTIONS"]),
+                Route(session, self._handled(self._end), methods=["DELETE"]),
+                Route(session, self._handled(self._update), methods=["PATCH"]),
+                Route(session, self._describe_session, methods=["OPTIONS"]),
+            ]
+        return found
 
-    async def _watch(self, request: Request) -> Response:
+    async def _begin(self, kind: str, ask: _Ask, request: Request) -> Response:
         name = request.path_params["name"]
         text = await _body(request, SDP)
-        answer = await self._ask(
-            self._server.watch(name, text, host=_peer(request), by=_own_address(request))
-        )
-        location = f"/{quote(name)}/whep/{answer.session}"
+        answer = await self._ask(ask(name, text, host=_peer(request), by=_own_address(request)))
+        location = f"/{quote(name)}/{kind}/{answer.session}"
         headers = {"Location": location, "ETag": f'"{answer.tag}"', "Accept-Patch": FRAGMENT}
         return Response(answer.text, 201, headers, media_type=SDP)
 
@@ -107,12 +114,12 @@ class WebRtcRoutes:
             headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
         return Response(status_code=204, headers=headers)
 
-    def _handled(self, handle: Any) -> Any:
+    def _handled(self, handle: _Handler) -> _Handler:
         """The handler with errors made answers, and with the headers that pages need."""
 
         async def handled(request: Request) -> Response:
             try:
-                response: Response = await handle(request)
+                response = await handle(request)
             except _RefusedError as error:
                 response = PlainTextResponse(str(error), error.status)
             except StreamSocketError as error:

@@ -7,13 +7,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamsocket.errors import ParseError, StreamSocketError
-from streamsocket.media.codec import Track
-from streamsocket.webrtc.codec_choice import Choice, choose, encoding_of, explain
-from streamsocket.webrtc.sdp import Description, Media
+from streamsocket.media.codec import G711, Codec, Opus, Track, Vp8
+from streamsocket.rtp.nal_sdp import h264_from, h265_from
+from streamsocket.webrtc.codec_choice import (
+    Choice,
+    Encoding,
+    choose,
+    choose_any,
+    encoding_of,
+    explain,
+)
+from streamsocket.webrtc.header_extensions import ExtensionUri
+from streamsocket.webrtc.sdp import Description, Format, Media
 from streamsocket.webrtc.sdp_answer import FEEDBACK, Accepted, Sending
+
+# What publishers are to send. H.264 before all else: every viewer and every recording takes it.
+_WANTED: dict[str, tuple[tuple[Encoding, ...], ...]] = {
+    "video": (
+        (Encoding("h264", parameters={"packetization-mode": "1"}),),
+        (Encoding("vp8"), Encoding("h265")),
+    ),
+    "audio": (
+        (Encoding("opus", 48_000, 2),),
+        (Encoding("pcmu", 8000), Encoding("pcma", 8000)),
+    ),
+}
 
 _STREAM_ID = "stream"
 _CNAME = "streamsocket"
+
+_FEEDBACK = {"video": FEEDBACK | {"transport-cc"}, "audio": frozenset({"transport-cc"})}
+_RECEIVED = frozenset({ExtensionUri.MID, ExtensionUri.TRANSPORT_SEQUENCE})
 
 
 class NothingFitsError(StreamSocketError):
@@ -99,3 +123,76 @@ def _sent(track: Track, ssrc: int, choice: Choice, rtx_ssrc: int | None) -> Acce
         feedback=FEEDBACK if track.kind == "video" else frozenset(),
         extensions=frozenset(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A track that a peer publishes."""
+
+    kind: str
+    choice: Choice
+    codec: Codec
+    extensions: dict[str, int]
+    """The ids of the header extensions that both know, by URI."""
+    takes_reduced: bool
+    """RTCP to the peer needn't begin with a report (RFC 5506)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPlan:
+    """The answer to who wants to publish."""
+
+    accepted: dict[int, Accepted]
+    """By the section's place in the offer."""
+    tracks: list[Published]
+    """The picture first, as viewers expect it."""
+
+
+def plan_publishing(offer: Description) -> PublishPlan:
+    """Take one picture and one sound of those offered.
+
+    Raises `NothingFitsError` if there is neither in a form that can be passed on.
+    """
+    accepted: dict[int, Accepted] = {}
+    tracks: list[Published] = []
+    reasons: list[str] = []
+    for kind, wanted in _WANTED.items():
+        for place, media in enumerate(offer.medias):
+            if not _may_receive(offer, media, kind):
+                continue
+            choices = (choose_any(encodings, media.formats) for encodings in wanted)
+            choice = next((each for each in choices if each), None)
+            if choice is None:
+                names = ", ".join(dict.fromkeys(each.encoding for each in media.formats))
+                reasons.append(f"Of the {kind}'s formats ({names}) none can be passed on.")
+                continue
+            answer = Accepted(choice, "recvonly", feedback=_FEEDBACK[kind], extensions=_RECEIVED)
+            accepted[place] = answer
+            codec = _codec(choice.format)
+            tracks.append(Published(kind, choice, codec, answer.ids(media), media.rtcp_rsize))
+            break
+    if not tracks:
+        raise NothingFitsError(" ".join(reasons) or "The offer sends neither video nor audio.")
+    return PublishPlan(accepted, tracks)
+
+
+def _may_receive(offer: Description, media: Media, kind: str) -> bool:
+    return (
+        media.kind == kind and offer.bundled(media) and media.direction in ("sendonly", "sendrecv")
+    )
+
+
+def _codec(chosen: Format) -> Codec:
+    match chosen.encoding.lower():
+        case "h264":
+            return h264_from(chosen.parameters)
+        case "h265":
+            return h265_from(chosen.parameters)
+        case "vp8":
+            return Vp8()
+        case "pcmu":
+            return G711("pcmu")
+        case "pcma":
+            return G711("pcma")
+        case _:
+            return Opus()

@@ -17,8 +17,9 @@ from streamsocket.webrtc.addresses import bind_udp, reachable
 from streamsocket.webrtc.candidate import Candidate, host_candidates
 from streamsocket.webrtc.certificate import own_certificate
 from streamsocket.webrtc.ice_table import MAX_PEERS, IceTable, TooManyPeersError
-from streamsocket.webrtc.negotiation import plan_watching
+from streamsocket.webrtc.negotiation import plan_publishing, plan_watching
 from streamsocket.webrtc.peer import Peer
+from streamsocket.webrtc.publisher import Publisher
 from streamsocket.webrtc.sender import SrtpUdpSender
 from streamsocket.webrtc.viewer import Viewer
 
@@ -51,6 +52,10 @@ class WebRtcOptions:
     host: str
     port: int
     max_peers: int = MAX_PEERS
+    publisher_timeout_s: float = 10.0
+    """A publisher that is silent for longer is gone."""
+    replace_publishers: bool = False
+    """A new publisher takes a name over from the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,37 @@ class WebRtcServer:
         peer = self._add(offer, name)
         peer.session = Viewer(
             stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
+        )
+        return self._answer(peer, plan.accepted, by)
+
+    async def publish(self, name: str, text: str, *, host: str, by: str) -> Answer:
+        """Answer the offer of a peer that wants to publish a stream, as `watch` does.
+
+        Raises `StreamTakenError` where somebody else does, `ParseError`, `AccessDeniedError`,
+        `NothingFitsError`, `TooManyPeersError`.
+        """
+        self._check_name(name)
+        self._access.require("publish", name, host, None)
+        offer = sdp.parse_offer(text)
+        replace = self._options.replace_publishers
+        self._hub.check_free(name, replace=replace)
+        plan = plan_publishing(offer)
+        peer = self._add(offer, name)
+        peer.session = Publisher(
+            self._loop,
+            plan.tracks,
+            lambda tracks, request_keyframe, on_replaced: self._hub.publish(
+                name,
+                tracks,
+                request_keyframe,
+                on_replaced=on_replaced,
+                guest=True,
+                replace=replace,
+                origin="WebRTC",
+            ),
+            lambda data: self._sender.send_datagram(data, peer.ice.path),
+            lambda: self._end(peer),
+            timeout_s=self._options.publisher_timeout_s,
         )
         return self._answer(peer, plan.accepted, by)
 
