@@ -14,6 +14,7 @@ from hub_helpers import HubUnderTest, batch, hub_under_test
 from webrtc_peer import PythonPeer
 
 from streamsocket.auth.access import Access, AccessDeniedError
+from streamsocket.auth.authorization import Credentials
 from streamsocket.auth.passwords import hash_password
 from streamsocket.auth.users import Permissions, User
 from streamsocket.errors import ParseError
@@ -35,6 +36,7 @@ from streamsocket.webrtc.negotiation import NothingFitsError
 from streamsocket.webrtc.rtx import unwrap
 from streamsocket.webrtc.server import (
     Answer,
+    Asker,
     NoSuchSessionError,
     NoSuchStreamError,
     OtherSessionError,
@@ -43,6 +45,7 @@ from streamsocket.webrtc.server import (
 )
 from streamsocket.webrtc.srtp import SrtpProfile
 
+HERE = Asker("127.0.0.1", "127.0.0.1")
 FRAGMENT = "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n"
 
 
@@ -61,8 +64,8 @@ class ServerUnderTest:
     def ask(self, question: Any) -> Any:
         return self.loop.run_until_complete(question)
 
-    def watch(self, offer: str, name: str = "lobby", host: str = "127.0.0.1") -> Answer:
-        answer: Answer = self.ask(self.server.watch(name, offer, host=host, by="127.0.0.1"))
+    def watch(self, offer: str, name: str = "lobby", asker: Asker = HERE) -> Answer:
+        answer: Answer = self.ask(self.server.watch(name, offer, asker))
         return answer
 
     def stranger(self, **options: Any) -> PythonPeer:
@@ -387,6 +390,8 @@ def test_who_has_to_log_in_is_told_so(under_test: ServerUnderTest) -> None:
     with pytest.raises(AccessDeniedError) as denied:
         under_test.watch(offer.offer)
     assert denied.value.ask
+    asker = Asker("127.0.0.1", "127.0.0.1", Credentials("anna", "secret"))
+    assert under_test.watch(offer.offer, asker=asker).text
 
 
 def test_a_slow_socket_loses_nothing(under_test: ServerUnderTest) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from streamsocket.auth.access import AccessDeniedError
+from streamsocket.auth.authorization import CHALLENGE, credentials_of
 from streamsocket.errors import ParseError, StreamSocketError
 from streamsocket.webrtc.ice_table import TooManyPeersError
 from streamsocket.webrtc.negotiation import NothingFitsError
@@ -20,6 +21,7 @@ from streamsocket.webrtc.sdp import MAX_BYTES
 from streamsocket.webrtc.sdp_fragment import CONTENT_TYPE as FRAGMENT
 from streamsocket.webrtc.server import (
     Answer,
+    Asker,
     NoSuchSessionError,
     NoSuchStreamError,
     OtherSessionError,
@@ -70,7 +72,7 @@ class WebRtcRoutes:
     async def _begin(self, kind: str, ask: _Ask, request: Request) -> Response:
         name = request.path_params["name"]
         text = await _body(request, SDP)
-        answer = await self._ask(ask(name, text, host=_peer(request), by=_own_address(request)))
+        answer = await self._ask(ask(name, text, _asker(request)))
         location = f"/{quote(name)}/{kind}/{answer.session}"
         headers = {"Location": location, "ETag": f'"{answer.tag}"', "Accept-Patch": FRAGMENT}
         return Response(answer.text, 201, headers, media_type=SDP)
@@ -85,6 +87,7 @@ class WebRtcRoutes:
         text = await _body(request, FRAGMENT)
         condition = request.headers.get("if-match")
         if condition is None:
+            # By RFC 9725, 4.3.1 a PATCH has to say what it is about.
             raise _RefusedError(428, "Say with If-Match which ICE session is meant.")
         answer = await self._ask(
             self._server.update(
@@ -123,7 +126,9 @@ class WebRtcRoutes:
             except _RefusedError as error:
                 response = PlainTextResponse(str(error), error.status)
             except StreamSocketError as error:
-                response = PlainTextResponse(str(error), _status(error))
+                status = _status(error)
+                headers = {"WWW-Authenticate": CHALLENGE} if status == 401 else {}
+                response = PlainTextResponse(str(error), status, headers)
             response.headers.update(_cross_origin(request))
             return response
 
@@ -170,8 +175,10 @@ async def _body(request: Request, content_type: str) -> str:
         raise _RefusedError(400, "The body is not UTF-8.") from None
 
 
-def _peer(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _asker(request: Request) -> Asker:
+    host = request.client.host if request.client else ""
+    credentials = credentials_of(request.headers.get("authorization"))
+    return Asker(host, _own_address(request), credentials)
 
 
 def _own_address(request: Request) -> str:

@@ -110,6 +110,7 @@ class Peer:
         try:
             if is_rtcp(datagram):
                 packet = self._receiver.unprotect_rtcp(datagram)
+                self.flush()  # a goodbye comes after what it ends
                 if self.session:
                     self.session.receive_rtcp(packet)
             else:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from streamsocket.auth.access import Access
+from streamsocket.auth.authorization import NOBODY, Credentials
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.names import bad_name_reason, is_stream_name
@@ -56,6 +57,17 @@ class WebRtcOptions:
     """A publisher that is silent for longer is gone."""
     replace_publishers: bool = False
     """A new publisher takes a name over from the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks over HTTP."""
+
+    host: str
+    """The peer's address."""
+    by: str
+    """Ours that it has asked at."""
+    credentials: Credentials = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +129,14 @@ class WebRtcServer:
 
     # What peers ask for over HTTP.
 
-    async def watch(self, name: str, text: str, *, host: str, by: str) -> Answer:
+    async def watch(self, name: str, text: str, asker: Asker) -> Answer:
         """Answer the offer of a peer that wants to watch a stream.
 
-        `host` is the peer's address, `by` ours that it has asked at. Raises `ParseError`,
-        `AccessDeniedError`, `NoSuchStreamError`, `NothingFitsError`, `TooManyPeersError`.
+        Raises `ParseError`, `AccessDeniedError`, `NoSuchStreamError`, `NothingFitsError`,
+        `TooManyPeersError`.
         """
         self._check_name(name)
-        self._access.require("watch", name, host, None)
+        await self._access.admit("watch", name, asker.host, *asker.credentials)
         offer = sdp.parse_offer(text)
         stream = await self._hub.look_for(name, _PATIENCE_WITH_SOURCE_S)
         if stream is None:
@@ -134,16 +146,16 @@ class WebRtcServer:
         peer.session = Viewer(
             stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
         )
-        return self._answer(peer, plan.accepted, by)
+        return self._answer(peer, plan.accepted, asker.by)
 
-    async def publish(self, name: str, text: str, *, host: str, by: str) -> Answer:
+    async def publish(self, name: str, text: str, asker: Asker) -> Answer:
         """Answer the offer of a peer that wants to publish a stream, as `watch` does.
 
         Raises `StreamTakenError` where somebody else does, `ParseError`, `AccessDeniedError`,
         `NothingFitsError`, `TooManyPeersError`.
         """
         self._check_name(name)
-        self._access.require("publish", name, host, None)
+        await self._access.admit("publish", name, asker.host, *asker.credentials)
         offer = sdp.parse_offer(text)
         replace = self._options.replace_publishers
         self._hub.check_free(name, replace=replace)
@@ -165,7 +177,7 @@ class WebRtcServer:
             lambda: self._end(peer),
             timeout_s=self._options.publisher_timeout_s,
         )
-        return self._answer(peer, plan.accepted, by)
+        return self._answer(peer, plan.accepted, asker.by)
 
     async def update(self, name: str, session: str, text: str, tag: str | None, by: str) -> Answer:
         """Take candidates, or restart ICE; `tag` is the ICE session that is meant, `*` any.
