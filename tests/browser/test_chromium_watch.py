@@ -7,10 +7,15 @@ from typing import Any, NoReturn
 
 import pytest
 from tests.browser.chromium import Page, find_chromium, showing
+from tests.browser.lossy import lossy_relay
 from tests.interop.movies import MovieShelf
+from tests.interop.ports import free_ports
 from tests.interop.serving import RunningServer, serving
 
-OPTIONS = ("--webrtc-port", "0", "--rtmp-port", "0")
+
+def options(port: int) -> tuple[str, ...]:
+    return ("--webrtc-port", str(port), "--rtmp-port", "0")
+
 
 # Telling what getStats has, twice a second; the sound's level shows that it isn't silence.
 WATCH = """<!doctype html><meta charset="utf-8"><video autoplay playsinline></video><script>
@@ -25,7 +30,8 @@ const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what
     headers: {'Content-Type': 'application/sdp'}});
   if (answer.status != 201) throw new Error(answer.status + ' ' + await answer.text());
   const session = new URL(answer.headers.get('Location'), 'ENDPOINT');
-  await peer.setRemoteDescription({type: 'answer', sdp: await answer.text()});
+  const sdp = (await answer.text()).replace(/(127[.]0[.]0[.]1) [0-9]+ typ/, '$1 PORT typ');
+  await peer.setRemoteDescription({type: 'answer', sdp});
   setInterval(async () => {
     const told = {state: peer.connectionState, session, width: video.videoWidth,
       time: video.currentTime};
@@ -42,8 +48,10 @@ def chromium(cannot_test: Callable[[str], NoReturn]) -> str:
     return find_chromium() or cannot_test("Chromium is not installed")
 
 
-def whep_url(server: RunningServer, name: str) -> str:
-    return f"http://{server.host}:{server.http_port}/{name}/whep"
+def page_of(server: RunningServer, name: str, port: int) -> str:
+    """The page that watches a stream through a UDP port, the server's own or a relay's."""
+    url = f"http://{server.host}:{server.http_port}/{name}/whep"
+    return WATCH.replace("ENDPOINT", url).replace("PORT", str(port))
 
 
 def check_playing(page: Page, rate: float) -> dict[str, Any]:
@@ -61,9 +69,10 @@ def check_playing(page: Page, rate: float) -> dict[str, Any]:
 
 
 def test_the_test_picture_plays_at_its_rate(chromium: str) -> None:
+    _, _, port = free_ports()
     with (
-        serving("live/test=test:1280x720@30", options=OPTIONS) as server,
-        showing(chromium, WATCH.replace("ENDPOINT", whep_url(server, "live/test"))) as page,
+        serving("live/test=test:1280x720@30", options=options(port)) as server,
+        showing(chromium, page_of(server, "live/test", port)) as page,
     ):
         last = check_playing(page, 30)
         assert last["width"] == 1280
@@ -72,11 +81,30 @@ def test_the_test_picture_plays_at_its_rate(chromium: str) -> None:
 
 
 def test_a_movie_plays_with_its_sound(chromium: str, movies: MovieShelf) -> None:
+    _, _, port = free_ports()
     with (
-        serving(f"movie={movies['opus']}", options=OPTIONS) as server,
-        showing(chromium, WATCH.replace("ENDPOINT", whep_url(server, "movie"))) as page,
+        serving(f"movie={movies['opus']}", options=options(port)) as server,
+        showing(chromium, page_of(server, "movie", port)) as page,
     ):
         sound = check_playing(page, 25)["audio"]
         assert sound["packetsLost"] == 0
         assert sound["totalAudioEnergy"] > 0
         assert sound["concealedSamples"] < 0.05 * sound["totalSamplesReceived"]
+
+
+def test_what_is_lost_is_repaired_before_it_is_missed(chromium: str) -> None:
+    _, _, port = free_ports()
+    with (
+        serving("test=test:1280x720@30", options=options(port)) as server,
+        lossy_relay(("127.0.0.1", port), loss=0.03) as relay,
+        showing(chromium, page_of(server, "test", relay.port)) as page,
+    ):
+        last = page.wait_for(
+            lambda report: report.get("video", {}).get("framesDecoded", 0) > 300, 30
+        )
+        video = last["video"]
+        assert relay.lost > 20
+        assert video["retransmittedPacketsReceived"] > 0.8 * relay.lost
+        assert video["framesDropped"] < 10
+        assert video["totalFreezesDuration"] < 1
+        assert server.stream("test")["resent_packets"] > 0.8 * relay.lost
