@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from starlette.routing import Route
+
 from streamsocket.auth.access import Access
 from streamsocket.errors import StreamSocketError
 from streamsocket.forward.forwards import Forwards
@@ -91,9 +93,8 @@ class Server:
         self._thread.start()
         try:
             self._call(self._open)
-            routes = WebRtcRoutes(self._webrtc, self._loop).routes() if self._webrtc else []
             self._http = HttpServer(
-                create_app(self.status, rtsp_port=self.rtsp_port, routes=routes),
+                create_app(self.status, rtsp_port=self.rtsp_port, routes=self._media_routes()),
                 self.settings.host,
                 self.settings.http.port,
             )
@@ -154,6 +155,12 @@ class Server:
             if source.over and source.status.state == "failed":
                 return StreamSocketError(source.status.message or f"'{source.name}' failed.")
         return None
+
+    def _media_routes(self) -> list[Route]:
+        """What HTTP has beside the API."""
+        if self._webrtc is None:
+            return []
+        return WebRtcRoutes(self._webrtc, self._loop, self.settings.webrtc.ice_servers).routes()
 
     # The media thread.
 

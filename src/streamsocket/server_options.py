@@ -91,6 +91,8 @@ def webrtc_options(host: str, port: int, settings: Settings) -> WebRtcOptions:
     return WebRtcOptions(
         host,
         port,
+        max_peers=settings.webrtc.max_peers,
+        addresses=settings.webrtc.addresses,
         publisher_timeout_s=settings.publish.timeout_s,
         replace_publishers=settings.publish.replace,
     )

@@ -64,7 +64,8 @@ class StandIn:
 
 class Client:
     def __init__(self, server: StandIn, media: asyncio.AbstractEventLoop) -> None:
-        routes = WebRtcRoutes(cast(WebRtcServer, server), media).routes()
+        servers = ("stun:stun.example:3478", "turn:anna:secret@turn.example")
+        routes = WebRtcRoutes(cast(WebRtcServer, server), media, servers).routes()
         self._app = create_app(server_status, rtsp_port=8554, routes=routes)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> httpx.Response:
@@ -100,6 +101,10 @@ def test_an_offer_is_answered(client: Client, server: StandIn, kind: str, action
     assert response.headers["location"] == f"/live/lobby/{kind}/s3cret"
     assert response.headers["etag"] == '"tag"'
     assert response.headers["accept-patch"] == FRAGMENT["Content-Type"]
+    assert response.headers["link"] == (
+        '<stun:stun.example:3478>; rel="ice-server", <turn:turn.example>; rel="ice-server"; '
+        'username="anna"; credential="secret"; credential-type="password"'
+    )
     ((asked, name, text, asker),) = server.asked
     assert (asked, name, text) == (action, "live/lobby", "v=0\r\noffer")
     assert (asker.host, asker.credentials) == ("192.0.2.7", Credentials())
@@ -146,6 +151,7 @@ def test_an_error_is_a_status_and_a_sentence(
     response = client.ask("POST", "/lobby/whep", b"v=0", **SDP)
     assert (response.status_code, response.text) == (status, "no")
     assert ("www-authenticate" in response.headers) == (status == 401)
+    assert ("retry-after" in response.headers) == (status == 503)
 
 
 def test_what_is_no_offer_is_refused(client: Client, server: StandIn) -> None:

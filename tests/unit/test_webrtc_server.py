@@ -371,13 +371,20 @@ def test_what_cannot_be_answered_is_refused_with_a_sentence(under_test: ServerUn
 def test_only_so_many_may_be_connecting(
     under_test: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "MAX_CONNECTING", 2)
+    monkeypatch.setattr(server_module, "MAX_CONNECTING", 3)
+    monkeypatch.setattr(server_module, "MAX_CONNECTING_PER_ADDRESS", 2)
     under_test.viewer()
     under_test.peer()
     offer = under_test.peers[0].offer
-    under_test.watch(offer)
+    told = under_test.watch(offer)
     with pytest.raises(TooManyPeersError):
         under_test.watch(offer)
+    other = [Asker(f"192.0.2.{n}", "192.0.2.1") for n in (1, 2)]
+    under_test.watch(offer, asker=other[0])
+    with pytest.raises(TooManyPeersError):
+        under_test.watch(offer, asker=other[1])
+    under_test.ask(under_test.server.end("lobby", told.session))
+    under_test.watch(offer, asker=other[1])
 
 
 @pytest.mark.parametrize(

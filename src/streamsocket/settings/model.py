@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -52,6 +52,21 @@ def _multicast_network(text: str) -> str:
             "such as 239.255.42.0/24"
         )
     return str(network)
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"'{text[:60]}' is no IP address") from None
+
+
+def _ice_server(text: str) -> str:
+    if not re.fullmatch(r"(stuns?|turns?):([^\s:@<>\";]+:[^\s:@<>\";]+@)?[^\s@<>\";]+", text):
+        raise ValueError(
+            f"'{text[:60]}' is no server such as stun:HOST:3478 or turn:USER:PASSWORD@HOST:3478"
+        )
+    return text
 
 
 def _own_ipv4_address(text: str) -> str:
@@ -101,6 +116,16 @@ Md5Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=32))]
 Sha256Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=64))]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(max_length=100)]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_ip_address)], ...],
+    BeforeValidator(_listed),
+    Field(max_length=16),
+]
+IceServers = Annotated[
+    tuple[Annotated[str, AfterValidator(_ice_server)], ...],
+    BeforeValidator(_listed),
+    Field(max_length=16),
+]
 
 
 class _Group(BaseModel):
@@ -230,6 +255,20 @@ class WebrtcSettings(_Group):
         default=8189,
         description="UDP port for WebRTC. 0: any free one. The default is done without where it is "
         "taken.",
+    )
+    max_peers: Count = Field(
+        default=4000, description="How many may watch and publish by WebRTC at once."
+    )
+    addresses: Addresses = Field(
+        default=(),
+        description="IP addresses by which browsers reach the port, where they are not this "
+        "machine's own: behind a router or in a container.",
+    )
+    ice_servers: IceServers = Field(
+        default=(),
+        description="STUN and TURN servers that browsers are told to use, such as "
+        "`stun:stun.example.org` or `turn:USER:PASSWORD@turn.example.org:3478`. "
+        "Hardly ever needed.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -30,6 +30,9 @@ from streamsocket.webrtc.server import (
 
 SDP = "application/sdp"
 
+_RETRY_S = "5"
+_HEADERS = {401: {"WWW-Authenticate": CHALLENGE}, 503: {"Retry-After": _RETRY_S}}
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _T = TypeVar("_T")
@@ -49,10 +52,16 @@ class _RefusedError(Exception):
 class WebRtcRoutes:
     """The routes. They run on HTTP's thread and ask the media thread."""
 
-    def __init__(self, server: WebRtcServer, media: asyncio.AbstractEventLoop) -> None:
-        """`media` is the loop that the server belongs to."""
+    def __init__(
+        self,
+        server: WebRtcServer,
+        media: asyncio.AbstractEventLoop,
+        ice_servers: Sequence[str] = (),
+    ) -> None:
+        """`media` is the loop that the server belongs to; of `ice_servers` peers are told."""
         self._server = server
         self._media = media
+        self._links = ", ".join(ice_server_link(each) for each in ice_servers)
 
     def routes(self) -> list[Route]:
         """The routes, to be put behind all others."""
@@ -75,6 +84,8 @@ class WebRtcRoutes:
         answer = await self._ask(ask(name, text, _asker(request)))
         location = f"/{quote(name)}/{kind}/{answer.session}"
         headers = {"Location": location, "ETag": f'"{answer.tag}"', "Accept-Patch": FRAGMENT}
+        if self._links:
+            headers["Link"] = self._links
         return Response(answer.text, 201, headers, media_type=SDP)
 
     async def _end(self, request: Request) -> Response:
@@ -104,7 +115,10 @@ class WebRtcRoutes:
         return Response(answer.text, 200, headers, media_type=FRAGMENT)
 
     async def _describe(self, request: Request) -> Response:
-        return self._options(request, "POST, OPTIONS", {"Accept-Post": SDP})
+        headers = {"Accept-Post": SDP}
+        if self._links:
+            headers["Link"] = self._links
+        return self._options(request, "POST, OPTIONS", headers)
 
     async def _describe_session(self, request: Request) -> Response:
         return self._options(request, "PATCH, DELETE, OPTIONS", {"Accept-Patch": FRAGMENT})
@@ -127,7 +141,7 @@ class WebRtcRoutes:
                 response = PlainTextResponse(str(error), error.status)
             except StreamSocketError as error:
                 status = _status(error)
-                headers = {"WWW-Authenticate": CHALLENGE} if status == 401 else {}
+                headers = _HEADERS.get(status, {})
                 response = PlainTextResponse(str(error), status, headers)
             response.headers.update(_cross_origin(request))
             return response
@@ -137,6 +151,17 @@ class WebRtcRoutes:
     async def _ask(self, question: Coroutine[Any, Any, _T]) -> _T:
         """Have the media thread answer, without waiting for it on this one."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._media))
+
+
+def ice_server_link(server: str) -> str:
+    """A STUN or TURN server for the `Link` header (RFC 9725, 4.6): `turn:USER:PASSWORD@HOST`."""
+    scheme, _, rest = server.partition(":")
+    login, at, host = rest.rpartition("@")
+    link = f'<{scheme}:{host}>; rel="ice-server"'
+    if at:
+        user, _, password = login.partition(":")
+        link += f'; username="{user}"; credential="{password}"; credential-type="password"'
+    return link
 
 
 def _status(error: StreamSocketError) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from streamsocket.auth.access import Access
 from streamsocket.auth.authorization import NOBODY, Credentials
+from streamsocket.auth.slowing import network
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.names import bad_name_reason, is_stream_name
@@ -24,7 +25,8 @@ from streamsocket.webrtc.publisher import Publisher
 from streamsocket.webrtc.sender import SrtpUdpSender
 from streamsocket.webrtc.viewer import Viewer
 
-MAX_CONNECTING = 256
+MAX_CONNECTING = 1000
+MAX_CONNECTING_PER_ADDRESS = 200
 """Peers that have an answer, but haven't connected yet: an offer costs its sender nothing."""
 
 _PATIENCE_WITH_SOURCE_S = 10.0
@@ -53,6 +55,9 @@ class WebRtcOptions:
     host: str
     port: int
     max_peers: int = MAX_PEERS
+    addresses: tuple[str, ...] = ()
+    """IP addresses by which peers reach the port; none: those of this machine that it is bound to.
+    """
     publisher_timeout_s: float = 10.0
     """A publisher that is silent for longer is gone."""
     replace_publishers: bool = False
@@ -96,6 +101,8 @@ class WebRtcServer:
         self._access = access
         self._table: IceTable[Peer] = IceTable(options.max_peers)
         self._peers: dict[str, Peer] = {}
+        self._connecting: dict[Peer, str] = {}
+        """The peers that haven't connected yet, as far as is known, and where they are."""
         self._timer: TimerHandle | None = None
 
     def open(self) -> None:
@@ -142,7 +149,7 @@ class WebRtcServer:
         if stream is None:
             raise NoSuchStreamError(f"There is no stream '{name}'.")
         plan = plan_watching(offer, [(track.track, track.ssrc) for track in stream.tracks])
-        peer = self._add(offer, name)
+        peer = self._add(offer, name, asker.host)
         peer.session = Viewer(
             stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
         )
@@ -160,7 +167,7 @@ class WebRtcServer:
         replace = self._options.replace_publishers
         self._hub.check_free(name, replace=replace)
         plan = plan_publishing(offer)
-        peer = self._add(offer, name)
+        peer = self._add(offer, name, asker.host)
         peer.session = Publisher(
             self._loop,
             plan.tracks,
@@ -210,14 +217,20 @@ class WebRtcServer:
             raise NoSuchSessionError("There is no such session, or it has ended.")
         return peer
 
-    def _add(self, offer: sdp.Description, name: str) -> Peer:
-        if sum(not peer.connected for peer in self._peers.values()) >= MAX_CONNECTING:
+    def _add(self, offer: sdp.Description, name: str, host: str) -> Peer:
+        self._connecting = {
+            peer: address for peer, address in self._connecting.items() if not peer.connected
+        }
+        address = network(host)
+        of_the_same = sum(each == address for each in self._connecting.values())
+        if len(self._connecting) >= MAX_CONNECTING or of_the_same >= MAX_CONNECTING_PER_ADDRESS:
             raise TooManyPeersError(
-                f"{MAX_CONNECTING} WebRTC peers are connecting already: try again later."
+                f"{len(self._connecting)} WebRTC peers are connecting already: try again later."
             )
         peer = Peer(self._loop, offer, name, self._sender.send_datagram, self._end)
         self._table.add(peer.ice)
         self._peers[peer.id] = peer
+        self._connecting[peer] = address
         return peer
 
     def _answer(self, peer: Peer, accepted: dict[int, sdp_answer.Accepted], by: str) -> Answer:
@@ -228,10 +241,12 @@ class WebRtcServer:
         return Answer(peer.id, peer.tag, text)
 
     def _candidates(self, by: str) -> list[Candidate]:
-        return host_candidates(reachable(self._socket, by))
+        addresses = [(host, self.port) for host in self._options.addresses]
+        return host_candidates(addresses or reachable(self._socket, by))
 
     def _end(self, peer: Peer) -> None:
         self._peers.pop(peer.id, None)
+        self._connecting.pop(peer, None)
         peer.close()
         self._table.remove(peer.ice)
 
