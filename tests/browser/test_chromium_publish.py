@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
-from tests.browser.chromium import find_chromium, showing
+from tests.browser.browsers import find, showing
 from tests.interop.serving import serving, streamsocket
 
 OPTIONS = ("--webrtc-port", "0", "--rtmp-port", "0")
@@ -46,7 +46,7 @@ const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what
 
 @pytest.fixture
 def chromium(cannot_test: Callable[[str], NoReturn]) -> str:
-    return find_chromium() or cannot_test("Chromium is not installed")
+    return find("chromium") or cannot_test("Chromium is not installed")
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
-from tests.browser.chromium import Page, find_chromium, showing
+from tests.browser.browsers import Page, find, showing
 from tests.browser.lossy import lossy_relay
+from tests.browser.pages import watching
 from tests.interop.movies import MovieShelf
 from tests.interop.ports import free_ports
 from tests.interop.serving import RunningServer, serving
@@ -17,41 +18,13 @@ def options(port: int) -> tuple[str, ...]:
     return ("--webrtc-port", str(port), "--rtmp-port", "0")
 
 
-# Telling what getStats has, twice a second; the sound's level shows that it isn't silence.
-WATCH = """<!doctype html><meta charset="utf-8"><video autoplay playsinline></video><script>
-const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what)});
-(async () => {
-  const peer = new RTCPeerConnection(), stream = new MediaStream();
-  const video = document.querySelector('video'); video.srcObject = stream;
-  peer.ontrack = event => stream.addTrack(event.track);
-  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, {direction: 'recvonly'});
-  await peer.setLocalDescription();
-  const answer = await fetch('ENDPOINT', {method: 'POST', body: peer.localDescription.sdp,
-    headers: {'Content-Type': 'application/sdp'}});
-  if (answer.status != 201) throw new Error(answer.status + ' ' + await answer.text());
-  const session = new URL(answer.headers.get('Location'), 'ENDPOINT');
-  const sdp = (await answer.text()).replace(/(127[.]0[.]0[.]1) [0-9]+ typ/, '$1 PORT typ');
-  await peer.setRemoteDescription({type: 'answer', sdp});
-  setInterval(async () => {
-    const told = {state: peer.connectionState, session, width: video.videoWidth,
-      time: video.currentTime};
-    for (const each of (await peer.getStats()).values())
-      if (each.type == 'inbound-rtp') told[each.kind] = each;
-    tell(told);
-  }, 500);
-})().catch(error => tell({error: String(error)}));
-</script>"""
-
-
 @pytest.fixture
 def chromium(cannot_test: Callable[[str], NoReturn]) -> str:
-    return find_chromium() or cannot_test("Chromium is not installed")
+    return find("chromium") or cannot_test("Chromium is not installed")
 
 
 def page_of(server: RunningServer, name: str, port: int) -> str:
-    """The page that watches a stream through a UDP port, the server's own or a relay's."""
-    url = f"http://{server.host}:{server.http_port}/{name}/whep"
-    return WATCH.replace("ENDPOINT", url).replace("PORT", str(port))
+    return watching(f"http://127.0.0.1:{server.http_port}", name, port=port)
 
 
 def check_playing(page: Page, rate: float) -> dict[str, Any]:

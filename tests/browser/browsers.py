@@ -1,4 +1,4 @@
-"""Chromium without a window, showing a page of ours that tells what it sees."""
+"""Browsers without a window, showing a page of ours that tells what it sees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-OPTIONS = (
+NAMES = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "firefox": ("firefox-esr", "firefox"),
+}
+
+_CHROMIUM = (
     "--headless=new",
     "--no-sandbox",  # as root, as containers have it
     "--disable-gpu",
@@ -28,10 +34,27 @@ OPTIONS = (
 )
 
 
-def find_chromium() -> str | None:
-    """Where Chromium is; None where it isn't."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
+_FIREFOX = (
+    '"media.autoplay.default", 0',
+    '"media.navigator.streams.fake", true',
+    '"media.navigator.permission.disabled", true',
+    '"datareporting.policy.dataSubmissionEnabled", false',
+    '"browser.shell.checkDefaultBrowser", false',
+    '"app.normandy.enabled", false',
+)
+
+
+def find(browser: str) -> str | None:
+    """Where a browser of that name is; None where it isn't."""
+    return next((path for name in NAMES[browser] if (path := shutil.which(name))), None)
+
+
+def _command(executable: str, profile: str, url: str) -> list[str]:
+    if "firefox" not in executable:
+        return [executable, *_CHROMIUM, f"--user-data-dir={profile}", url]
+    preferences = "".join(f"user_pref({each});\n" for each in _FIREFOX)
+    (Path(profile) / "user.js").write_text(preferences)
+    return [executable, "--headless", "--no-remote", "--profile", profile, url]
 
 
 class Page:
@@ -55,20 +78,18 @@ class Page:
 
 
 @contextmanager
-def showing(
-    executable: str, html: str, prefix: Sequence[str] = (), host: str = "127.0.0.1"
-) -> Iterator[Page]:
+def showing(executable: str, html: str) -> Iterator[Page]:
     """Show a page in a browser of its own until the block ends."""
     page = Page()
-    server = ThreadingHTTPServer((host, 0), _handler(html, page))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(html, page))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    profile = tempfile.mkdtemp(prefix="chromium-")
+    profile = tempfile.mkdtemp(prefix="browser-")
     browser = None
     try:
         url = f"http://localhost:{server.server_address[1]}/"
         browser = subprocess.Popen(
-            [*prefix, executable, *OPTIONS, f"--user-data-dir={profile}", url],
+            _command(executable, profile, url),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
