@@ -50,8 +50,6 @@ class UdpSender:
         self._rtcp = rtcp_socket
         self._segmentation = has_segmentation(rtp_socket) if segmentation is None else segmentation
         self._waiting: dict[Output, deque[DatagramRun]] = {}
-        self.failed_packets = 0
-        """Packets the kernel refused to send: no route, a firewall's rule, …"""
 
     # What the fan-out calls: many viewers at once.
 
@@ -78,7 +76,7 @@ class UdpSender:
                 except BlockingIOError:
                     blocked.append(output)
                 except OSError as error:
-                    self._send_refused(run, address, error)
+                    self._send_refused(run, output, address, error)
             for output in blocked:
                 self._wait(output, runs[position:])
 
@@ -97,7 +95,7 @@ class UdpSender:
             self._wait(output, runs)
             return
         for position, run in enumerate(runs):
-            if not self._send_run(run, _target(output).rtp):
+            if not self._send_run(run, output):
                 self._wait(output, runs[position:])
                 return
 
@@ -126,8 +124,9 @@ class UdpSender:
             self._loop.remove_writer(self._rtp)
             self._waiting.clear()
 
-    def _send_run(self, run: DatagramRun, address: Address) -> bool:
-        """Send one run to one address; False if the socket's buffer is full."""
+    def _send_run(self, run: DatagramRun, output: Output) -> bool:
+        """Send one run to one viewer; False if the socket's buffer is full."""
+        address = _target(output).rtp
         try:
             if run.packets == 1:
                 self._rtp.sendto(run.data, address)
@@ -136,13 +135,15 @@ class UdpSender:
         except BlockingIOError:
             return False
         except OSError as error:
-            self._send_refused(run, address, error)
+            self._send_refused(run, output, address, error)
         return True
 
-    def _send_refused(self, run: DatagramRun, address: Address, error: OSError) -> None:
+    def _send_refused(
+        self, run: DatagramRun, output: Output, address: Address, error: OSError
+    ) -> None:
         """The kernel refused a run: without segmentation it may still go."""
         if run.packets == 1:
-            self.failed_packets += 1
+            output.track.unsent_packets += 1
             return
         if error.errno == errno.EIO:
             # The device cannot compute the segments' checksums (udp_send_skb in the kernel).
@@ -151,7 +152,7 @@ class UdpSender:
             try:
                 self._rtp.sendto(single.data, address)
             except OSError:
-                self.failed_packets += 1
+                output.track.unsent_packets += 1
 
     def _wait(self, output: Output, runs: Sequence[DatagramRun]) -> None:
         """Keep runs until the socket has room, and take the output out of its group."""
@@ -163,12 +164,12 @@ class UdpSender:
         if len(waiting) + len(runs) <= _MAX_WAITING_RUNS:
             waiting.extend(runs)
         else:
-            self.failed_packets += sum(run.packets for run in runs)
+            output.track.unsent_packets += sum(run.packets for run in runs)
 
     def _writable(self) -> None:
         for output, runs in tuple(self._waiting.items()):
             while runs:
-                if not self._send_run(runs[0], _target(output).rtp):
+                if not self._send_run(runs[0], output):
                     return
                 runs.popleft()
             self._waiting.pop(output, None)
