@@ -150,8 +150,9 @@ class Server:
     def add_source(self, name: str, stream: StreamSettings) -> None:
         """Serve one more source; returns when its stream can be watched. For any thread.
 
-        A source that takes longer than 10 s is not waited for. Raises `StreamSocketError` if the
-        name is taken, or the source can't be understood or opened: then it isn't served.
+        A source that takes longer than 10 s is not waited for, nor is a stream from elsewhere: its
+        viewers wait. Raises `StreamSocketError` if the name is taken, or the source can't be
+        understood or opened: then it isn't served.
         """
         _, spec = parse_source(f"{name}={stream.source}", loop=stream.loop)
         source = self._call(partial(self._add, name, spec, on_demand=stream.on_demand))

@@ -239,3 +239,14 @@ def transports(server: FakeServer) -> list[str]:
 async def take(session: Session, count: int) -> list[int]:
     """The tracks of the next access units."""
     return [(await anext(session)).track for _ in range(count)]
+
+
+def run_as_the_server_does(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test on a selector loop, as the server's media thread has one."""
+
+    async def main() -> None:
+        async with asyncio.timeout(30):
+            await test()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())

@@ -130,7 +130,8 @@ class Server:
 
         `source` is as in a list of sources: a file, `test`, a camera, an `rtsp://` URL. `loop`: a
         file begins again when it ends. `on_demand`: a stream from elsewhere is connected to only
-        while somebody watches. One that takes longer than 10 s is not waited for. Any thread.
+        while somebody watches. One that takes longer than 10 s is not waited for, nor is a stream
+        from elsewhere: its viewers wait. Any thread.
 
         Raises ArgumentError, SettingsError for a source that is none, and StreamSocketError where
         the name is taken or the source cannot be had: then it is not served.
