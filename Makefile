@@ -36,6 +36,7 @@ lint: $(VENV)/installed-for-tests ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples
 
 format: $(VENV)/installed-for-tests ## Put the code into its form
 	$(BIN)/ruff format .

@@ -98,7 +98,8 @@ def test_file_server(movies: MovieShelf, tmp_path: Path) -> None:
         [url] = example.says(r"^again (rtsp://\S+)$")
         [page] = example.says(r"^the page (http://\S+)$")
         with ss.Subscriber(url[1]) as subscriber:
-            assert subscriber.read(10).image.std() > 10
+            # Once a second it flashes: then all is white.
+            assert max(subscriber.read(10).image.std() for _ in range(3)) > 10
         with urllib.request.urlopen(page[1] + "api/streams", timeout=5) as answer:
             names = [stream["name"] for stream in json.load(answer)]
         assert names == [movie.stem, "again"]
@@ -198,7 +199,7 @@ def test_snapshot(server: RunningServer, tmp_path: Path) -> None:
         assert "picture.png: 640x360, captured" in example.ends()
     with Image.open(saved) as image:
         assert image.size == (640, 360)
-        assert np.asarray(image).std() > 20
+        assert np.asarray(image).std() > 20 or np.asarray(image).mean() > 250, "or the flash"
     with running(tmp_path, "snapshot", server.url("nothing"), saved) as example:
         assert example.process.wait(PATIENCE_S) == 1
     assert "Traceback" not in example.output()

@@ -240,6 +240,10 @@ def test_a_stream_without_publisher_and_viewers_is_forgotten(hub: HubUnderTest) 
     assert hub.hub.find("other") is None
     assert hub.hub.find("kept")
     assert hub.hub.find("lobby"), "it has a publisher"
+    hub.hub.unprovide("kept")
+    assert not hub.hub.provides("kept")
+    assert hub.hub.find("kept") is None
+    hub.hub.unprovide("kept")  # nobody minds
 
 
 def test_viewers_wait_for_a_publisher_that_left(hub: HubUnderTest, viewer: Viewer) -> None:

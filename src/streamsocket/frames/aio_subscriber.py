@@ -127,7 +127,7 @@ class Subscriber:
 
     @property
     def tracks(self) -> dict[str, str]:
-        """What the stream is made of, such as `{"video": "h264", "audio": "opus"}`.
+        """What is received of the stream, such as `{"video": "h264", "audio": "opus"}`.
 
         As of the last connection; empty before the first.
         """
