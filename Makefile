@@ -15,8 +15,9 @@ demo: $(VENV)/installed ## Make a movie, serve it, watch it, print the figures
 
 test: $(VENV)/installed-for-tests system-packages ## All tests but the long ones, lint and types
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not slow"
-	$(BIN)/python tests/fuzz/run.py --seconds 2
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -m "not slow" tests/interop tests/desktop tests/soak
+	$(BIN)/python tests/fuzz/run.py --seconds 2 --seed 1 --jobs 2
 
 test-all: $(VENV)/installed-for-tests system-packages ## The long ones too: soak, churn, impaired networks
 	@$(MAKE) --no-print-directory lint
@@ -35,6 +36,7 @@ lint: $(VENV)/installed-for-tests ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples
 
 format: $(VENV)/installed-for-tests ## Put the code into its form
 	$(BIN)/ruff format .

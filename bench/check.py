@@ -33,11 +33,16 @@ BENCHES = {
     "recording": "CPU of recording 20 streams, and whether every picture is there",
     "frame_rate": "delivered frame rate against the file's own",
     "sync": "sound against picture in what arrives",
+    "window": "the desktop window: first picture, latency, sync by real sound, CPU",
+    "frames": "arrays in, arrays out: how soon, times of capture, CPU, growth",
+    "lossy": "the window over a network that loses packets and is late",
+    "call": "a call on one machine: from the microphone to the other loudspeaker",
     "join": "PLAY to first keyframe packet, and how live a viewer is 2 s later",
     "added_latency": "what the server adds, from a packet in to its last copy out",
     "memory": "memory a viewer, and over sessions that come and go",
     "bits": "bits against base64 JPEG at equal SSIM",
     "footprint": "disk, memory and CPU of an install and of an idle server",
+    "drift": "half an hour: the window's sync against a source whose clock is 200 ppm off",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,8 +52,10 @@ def _nothing_left_behind() -> Iterator[None]:
 
 def _children() -> set[str]:
     """The child processes of this one; where there is no /proc, none are seen."""
-    return {
-        f"{child} ({Path(f'/proc/{child}/comm').read_text().strip()})"
-        for task in Path("/proc/self/task").glob("*/children")
-        for child in task.read_text().split()
-    }
+    found = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        # A thread, or a child, may end just now.
+        with suppress(OSError):
+            for child in task.read_text().split():
+                found.add(f"{child} ({Path(f'/proc/{child}/comm').read_text().strip()})")
+    return found

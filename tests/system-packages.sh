@@ -17,6 +17,8 @@ need iptables iptables
 need openssl openssl
 need Xvfb xvfb
 need xdotool xdotool
+need import imagemagick
+need xprop x11-utils
 need pulseaudio pulseaudio
 need parec pulseaudio-utils
 if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null; then

@@ -29,3 +29,19 @@ class ConnectError(StreamSocketError):
 
 class SettingsError(StreamSocketError):
     """A setting with an unknown name or an impossible value."""
+
+
+class DeviceError(StreamSocketError):
+    """A window, a speaker, a microphone or a camera that is not there or cannot be opened."""
+
+
+class ArgumentError(StreamSocketError, ValueError):
+    """An argument that cannot be meant so; the sentence begins with its name."""
+
+
+class TimedOutError(StreamSocketError, TimeoutError):
+    """What was waited for did not happen in time."""
+
+
+class ClosedError(StreamSocketError):
+    """It has been closed, or belongs to another process, and is of no use any more."""

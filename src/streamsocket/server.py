@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +19,7 @@ from streamsocket.auth.access import Access
 from streamsocket.errors import StreamSocketError
 from streamsocket.forward.forwards import Forwards
 from streamsocket.hub.hub import Hub
+from streamsocket.preview.door import LocalDoor
 from streamsocket.record.recorder import Recorder
 from streamsocket.rtmp.server import RtmpServer
 from streamsocket.rtsp.server import RtspServer
@@ -37,7 +38,7 @@ from streamsocket.settings import Settings
 from streamsocket.settings.model import StreamSettings
 from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
-from streamsocket.sources.spec import RtspSpec, parse_source
+from streamsocket.sources.spec import RtspSpec, SourceSpec, parse_source
 from streamsocket.sources.state import SourceStatus
 from streamsocket.status import Ports, ServerStatus
 from streamsocket.version import __version__
@@ -66,19 +67,22 @@ class Server:
     the metrics from a snapshot that the media thread makes twice a second.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, http: bool = True) -> None:
+        """Without `http` there is no page, no API, no metrics and no WebRTC."""
         self.settings = settings or Settings()
+        self._serves_http = http
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
+        self._door: LocalDoor | None = None
         self._rtmp: RtmpServer | None = None
         self._webrtc: WebRtcServer | None = None
         self._recorder: Recorder | None = None
         self._forwards: Forwards | None = None
         self._status: ServerStatus | None = None
         self._started = time.time()
-        self._settled = threading.Event()
+        self._changed = threading.Condition()
         self.notices: list[str] = []
         """What whoever started it should know, sentences."""
         self.ended = threading.Event()
@@ -93,14 +97,16 @@ class Server:
         self._thread.start()
         try:
             self._call(self._open)
-            self._http = HttpServer(
-                create_app(self.status, rtsp_port=self.rtsp_port, routes=self._media_routes()),
-                self.settings.host,
-                self.settings.http.port,
-            )
+            if self._serves_http:
+                self._http = HttpServer(
+                    create_app(self.status, rtsp_port=self.rtsp_port, routes=self._media_routes()),
+                    self.settings.host,
+                    self.settings.http.port,
+                )
             # Who asks for a stream as soon as the server says it is ready shall get it.
-            self._settled.wait(_SOURCES_SECONDS)
-            self._http.start()
+            self._settle(self._sources.values())
+            if self._http:
+                self._http.start()
         except BaseException:
             self.stop()
             raise
@@ -148,6 +154,48 @@ class Server:
         assert self._http is not None
         return self._http.port
 
+    def add_source(self, name: str, stream: StreamSettings) -> None:
+        """Serve one more source; returns when its stream can be watched. For any thread.
+
+        A source that takes longer than 10 s is not waited for, nor is a stream from elsewhere: its
+        viewers wait. Raises `StreamSocketError` if the name is taken, or the source can't be
+        understood or opened: then it isn't served.
+        """
+        _, spec = parse_source(f"{name}={stream.source}", loop=stream.loop)
+        source = self._call(partial(self._add, name, spec, on_demand=stream.on_demand))
+        self._settle([source])
+        if source.over and source.status.state == "failed":
+            self.remove_source(name)
+            raise StreamSocketError(source.status.message or f"'{name}' failed.")
+
+    def remove_source(self, name: str) -> None:
+        """Serve a source no more: its stream ends for all who watch it. For any thread.
+
+        Returns when its process has ended. Raises `StreamSocketError` if there is none.
+        """
+        removing = asyncio.run_coroutine_threadsafe(self._remove(name), self._loop)
+        removing.result(_STOP_SECONDS)
+
+    def preview_url(self, name: str) -> str:
+        """Where a window on this machine can watch a stream, whatever the users may."""
+        if self._door is None:
+            self._door = LocalDoor(self._hub, self._loop)
+            self._call(self._door.open)
+        return self._door.url(name)
+
+    def mute(self, name: str, muted: bool) -> None:
+        """Let a microphone of ours be silent, or not; other sources have no such switch."""
+        self._switch(name, lambda source: source.mute(muted))
+
+    def hide_picture(self, name: str, hidden: bool) -> None:
+        """Switch a camera or a screen of ours off, or on."""
+        self._switch(name, lambda source: source.hide_picture(hidden))
+
+    def _switch(self, name: str, switch: Callable[[SourceProcess], None]) -> None:
+        source = self._sources.get(name)
+        if isinstance(source, SourceProcess):
+            self._loop.call_soon_threadsafe(switch, source)
+
     @property
     def failure(self) -> StreamSocketError | None:
         """Why a source can't be had, where one said so itself; None while none did."""
@@ -161,6 +209,14 @@ class Server:
         if self._webrtc is None:
             return []
         return WebRtcRoutes(self._webrtc, self._loop, self.settings.webrtc.ice_servers).routes()
+
+    def _settle(self, sources: Collection[Source]) -> None:
+        """Wait until these sources have begun, or have failed to."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: all(source.status.state != "starting" for source in sources),
+                _SOURCES_SECONDS,
+            )
 
     # The media thread.
 
@@ -200,18 +256,40 @@ class Server:
         self._forwards = Forwards(self._hub, self._loop, forward_rules(settings))
         self._forwards.start()
         for name, stream in settings.streams.items():
-            self._sources[name] = self._make_source(name, stream)
+            _, spec = parse_source(stream.source, loop=stream.loop)
+            self._sources[name] = self._make_source(name, spec, on_demand=stream.on_demand)
         for source in self._sources.values():
             source.start()
-        if not self._sources:
-            self._settled.set()
+        self._refresh_regularly()
+
+    def _add(self, name: str, spec: SourceSpec, *, on_demand: bool) -> Source:
+        self._hub.check_free(name)
+        source = self._make_source(name, spec, on_demand=on_demand)
+        try:
+            source.start()
+        except StreamSocketError:
+            self._hub.unprovide(name)
+            raise
+        self._sources[name] = source
+        self._refresh_status()
+        return source
+
+    async def _remove(self, name: str) -> None:
+        unknown = StreamSocketError(f"There is no source '{name}' to be removed.")
+        source = self._sources.get(name)
+        if source is None:
+            raise unknown
+        await source.stop()
+        if self._sources.get(name) is not source:
+            raise unknown  # somebody else was quicker
+        del self._sources[name]
+        self._hub.unprovide(name)
         self._refresh_status()
 
-    def _make_source(self, name: str, stream: StreamSettings) -> Source:
-        _, spec = parse_source(stream.source, loop=stream.loop)
+    def _make_source(self, name: str, spec: SourceSpec, *, on_demand: bool) -> Source:
         on_status = partial(self._source_changed, name)
         if isinstance(spec, RtspSpec):
-            spec = replace(spec, on_demand=stream.on_demand)
+            spec = replace(spec, on_demand=on_demand)
             pulled = PulledSource(name, spec, self._loop, self._hub, on_status)
             self._hub.provide(name, pulled.want)
             return pulled
@@ -243,7 +321,7 @@ class Server:
     def _open_webrtc(self) -> WebRtcServer | None:
         settings = self.settings
         port = settings.webrtc.port
-        if port is None:
+        if port is None or not self._serves_http:  # offers come over HTTP
             return None
         webrtc = WebRtcServer(
             self._hub, self._loop, webrtc_options(settings.host, port, settings), self._access
@@ -271,13 +349,15 @@ class Server:
         if self._webrtc:
             self._webrtc.close()
         self._rtsp.close()
+        if self._door:
+            self._door.close()
         self._access.close()
 
     def _source_changed(self, name: str, status: SourceStatus) -> None:
         if status.state == "ended":
             self._hub.remove(name)
-        if all(source.status.state != "starting" for source in self._sources.values()):
-            self._settled.set()
+        with self._changed:
+            self._changed.notify_all()
         if all(source.over for source in self._sources.values()):
             self.ended.set()
 
@@ -294,4 +374,7 @@ class Server:
             recordings=tuple(self._recorder.status()) if self._recorder else (),
             forwards=tuple(self._forwards.status()) if self._forwards else (),
         )
-        self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_status)
+
+    def _refresh_regularly(self) -> None:
+        self._refresh_status()
+        self._loop.call_later(_STATUS_INTERVAL_S, self._refresh_regularly)

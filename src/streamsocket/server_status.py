@@ -52,6 +52,8 @@ def _status(
         skipped_packets=stream.skipped_packets if stream else 0,
         message=source.message,
         resent_packets=stream.resent_packets if stream else 0,
+        unsent_packets=stream.unsent_packets if stream else 0,
+        timestamp_jumps=stream.timestamp_jumps if stream else 0,
         added_latency=added_latency(stream) if stream else None,
     )
 

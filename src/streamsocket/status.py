@@ -79,6 +79,10 @@ class StreamStatus:
     """None before the stream is live for the first time."""
     resent_packets: int = 0
     """Packets that viewers missed and were sent once more, all viewers together."""
+    unsent_packets: int = 0
+    """Packets that the system would not send over UDP, all viewers together."""
+    timestamp_jumps: int = 0
+    """How often its publishers' timestamps jumped, which viewers are spared."""
 
 
 @dataclass(frozen=True, slots=True)

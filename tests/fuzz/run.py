@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import registry
@@ -25,6 +26,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz every parser with atheris.")
     parser.add_argument("names", nargs="*", choices=[*registry.names(), []], metavar="NAME")
     parser.add_argument("--seconds", type=int, default=10, help="how long each target runs")
+    parser.add_argument("--jobs", type=int, default=1, help="how many targets run at a time")
+    parser.add_argument("--seed", type=int, default=0, help="of the random numbers; 0: any")
     parser.add_argument("--input", type=Path, help="run one target once, with this file")
     parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -34,36 +37,40 @@ def main() -> int:
             registry.load(name).fuzz_one(options.input.read_bytes())
         return 0
     if options.corpus:
-        _fuzz(names[0], options.seconds, options.corpus)
-    found = [name for name in names if not _run(name, options.seconds)]
+        _fuzz(names[0], options.seconds, options.seed, options.corpus)
+    with ThreadPoolExecutor(options.jobs) as jobs:
+        fine = list(jobs.map(lambda name: _run(name, options.seconds, options.seed), names))
+    found = [name for name, is_fine in zip(names, fine, strict=True) if not is_fine]
     print(
         f"{len(names)} targets, {options.seconds} s each: findings in {', '.join(found) or 'none'}"
     )
     return 1 if found else 0
 
 
-def _run(name: str, seconds: int) -> bool:
+def _run(name: str, seconds: int, seed: int) -> bool:
     """Fuzz a target in a process of its own; whether it found nothing."""
-    print(f"{name} … ", end="", flush=True)
     with tempfile.TemporaryDirectory() as corpus:
-        for index, seed in enumerate(registry.load(name).SEEDS):
-            (Path(corpus) / f"seed-{index}").write_bytes(seed)
+        for index, example in enumerate(registry.load(name).SEEDS):
+            (Path(corpus) / f"seed-{index}").write_bytes(example)
         command = [sys.executable, __file__, name, f"--seconds={seconds}", f"--corpus={corpus}"]
+        command.append(f"--seed={seed}")
         result = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=seconds + _OVERTIME_S
         )
-    print("ok" if result.returncode == 0 else f"FOUND\n{result.stdout}{result.stderr}", flush=True)
-    return result.returncode == 0
+    is_fine = result.returncode == 0
+    said = "ok" if is_fine else f"FOUND\n{result.stdout}{result.stderr}"
+    print(f"{name} … {said}", flush=True)
+    return is_fine
 
 
-def _fuzz(name: str, seconds: int, corpus: Path) -> None:
+def _fuzz(name: str, seconds: int, seed: int, corpus: Path) -> None:
     """Hand this process over to libFuzzer, which ends it."""
     import atheris  # type: ignore[import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["streamsocket"]):
         target = registry.load(name)
     arguments = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=5", "-verbosity=0"]
-    arguments += ["-rss_limit_mb=1024", f"-artifact_prefix=./{name}-"]
+    arguments += [f"-seed={seed}", "-rss_limit_mb=1024", f"-artifact_prefix=./{name}-"]
     atheris.Setup([name, *arguments, str(corpus)], target.fuzz_one)
     atheris.Fuzz()
 

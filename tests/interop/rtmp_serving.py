@@ -32,10 +32,14 @@ class Received:
     name: str
     tracks: list[Track]
     batches: list[list[Batch]] = field(default_factory=list)
+    jumps: int = 0
     closed: bool = False
 
     def write(self, track: int, batch: Batch) -> None:
         self.batches[track].append(batch)
+
+    def note_jumps(self, count: int) -> None:
+        self.jumps += count
 
     def flush(self) -> None:
         """Everything is kept at once."""

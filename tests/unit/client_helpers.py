@@ -6,13 +6,22 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
+from streamsocket.client.session import Session
 from streamsocket.media.codec import H264, Opus, Track
-from streamsocket.rtp.rtcp import Bye, SenderReport, build_bye, build_sender_report
+from streamsocket.rtp.rtcp import (
+    Bye,
+    Nack,
+    RtcpPacket,
+    SenderReport,
+    build_bye,
+    build_sender_report,
+    parse_rtcp,
+)
 from streamsocket.rtsp import sdp
 from streamsocket.rtsp.headers import TransportSpec, parse_transport
 from streamsocket.rtsp.message import Frames, Headers, Parser, Request, Response
@@ -39,12 +48,16 @@ class FakeServer:
     tracks: list[Track] = field(default_factory=lambda: [VIDEO, SOUND])
     answer: Answer = lambda request: None
     udp_is_lost: bool = False
+    loses: Callable[[int], bool] = lambda sequence: False
+    """Which sequence numbers (16 bits) are lost over UDP until they are asked for."""
     sends: bool = True
     greeting: bytes = b""
     requests: list[Request] = field(default_factory=list)
     """What it was asked, in order."""
     interleaved: list[tuple[int, bytes]] = field(default_factory=list)
     """What clients sent within the connection."""
+    rtcp: list[RtcpPacket] = field(default_factory=list)
+    """What clients sent over UDP."""
     connections: list[Connection] = field(default_factory=list)
     port: int = 0
 
@@ -86,6 +99,9 @@ class Connection(asyncio.Protocol):
         self.targets: dict[int, TransportSpec] = {}
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
+        self.udp.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.udp, self.receive_udp)
+        self.history: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.sequence = 65_530
         self.timer: asyncio.TimerHandle | None = None
         server.connections.append(self)
@@ -103,6 +119,8 @@ class Connection(asyncio.Protocol):
         if self.timer:
             self.timer.cancel()
             self.timer = None
+        if self.udp.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.udp)
         self.udp.close()
         self.transport.abort()
 
@@ -127,8 +145,12 @@ class Connection(asyncio.Protocol):
                 return Response(200, "OK", headers, text.encode())
             case "SETUP":
                 track = int(request.url.rpartition("=")[2])
-                self.targets[track] = parse_transport(request.headers.get("Transport", ""))[0]
-                headers["Transport"] = self.targets[track].serialise()
+                agreed = parse_transport(request.headers.get("Transport", ""))[0]
+                if agreed.client_ports:
+                    port = self.udp.getsockname()[1]
+                    agreed = replace(agreed, server_ports=(port, port))
+                self.targets[track] = agreed
+                headers["Transport"] = agreed.serialise()
             case "PLAY" if self.server.sends:
                 self.timer = asyncio.get_running_loop().call_later(0, self.tick)
         return Response(200, "OK", headers)
@@ -155,7 +177,22 @@ class Connection(asyncio.Protocol):
             ticks & 0xFFFF_FFFF,
             track + 1,
         )
-        self.send(track, header + (PICTURE if codec.kind == "video" else b"\xfc" + bytes(80)))
+        packet = header + (PICTURE if codec.kind == "video" else b"\xfc" + bytes(80))
+        sequence = self.sequence & 0xFFFF
+        self.history[track + 1, sequence] = track, packet
+        if self.targets[track].interleaved or not self.server.loses(sequence):
+            self.send(track, packet)
+
+    def receive_udp(self) -> None:
+        """Take what the client sends over UDP, and send again what it asks for."""
+        data = self.udp.recv(2000)
+        if data[1] < 192:
+            return  # it only opens the way for RTP
+        for packet in parse_rtcp(data):
+            self.server.rtcp.append(packet)
+            if isinstance(packet, Nack):
+                for sequence in packet.sequences:
+                    self.send(*self.history[packet.media_ssrc, sequence])
 
     def say_goodbye(self) -> None:
         for track in self.targets:
@@ -176,3 +213,40 @@ def refuse(method: str, status: int, reason: str, **headers: str) -> Answer:
         if request.method == method
         else None
     )
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    """Run a scenario; nothing of it may be left behind, no task, no socket (filterwarnings)."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await scenario()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(bounded())
+
+
+def transports(server: FakeServer) -> list[str]:
+    """What the SETUPs asked for."""
+    return [
+        parse_transport(request.headers.get("Transport", ""))[0].protocol
+        for request in server.requests
+        if request.method == "SETUP"
+    ]
+
+
+async def take(session: Session, count: int) -> list[int]:
+    """The tracks of the next access units."""
+    return [(await anext(session)).track for _ in range(count)]
+
+
+def run_as_the_server_does(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test on a selector loop, as the server's media thread has one."""
+
+    async def main() -> None:
+        async with asyncio.timeout(30):
+            await test()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())

@@ -59,11 +59,15 @@ class Published:
     on_replaced: Callable[[], None] | None = None
     batches: list[list[Batch]] = field(default_factory=list)
     flushes: int = 0
+    jumps: int = 0
     closed: bool = False
 
     def write(self, track: int, batch: Batch) -> None:
         assert not self.closed
         self.batches[track].append(batch)
+
+    def note_jumps(self, count: int) -> None:
+        self.jumps += count
 
     def flush(self) -> None:
         self.flushes += 1

@@ -32,6 +32,8 @@ def live_stream(
         message=message,
         added_latency=AddedLatency(((0.001, 70), (0.002, 98)), 100, 0.05),
         resent_packets=3,
+        unsent_packets=2,
+        timestamp_jumps=6,
     )
 
 

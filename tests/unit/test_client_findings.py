@@ -68,6 +68,7 @@ def test_good_news_is_one_sentence() -> None:
         ({"lost": 136}, "12.0% of the picture's packets are lost (136 of 1,136); with"),
         ({"lost": 1, "packets": 9999}, "Less than 0.1% of the picture's packets are lost (1 of"),
         ({"lost": 9, "transport": "tcp"}, "the server itself left them out"),
+        ({"repaired": 31}, "3.1% of the picture's packets were lost on the way, and came"),
         ({"reordered": 50}, "5.0% of the picture's packets come out of order"),
         ({"malformed": 2}, "2 packets of the picture break the rules of RTP"),
         ({"decode_errors": 4}, "The decoder refused 4 of 125 frames of picture."),

@@ -9,13 +9,23 @@ from client_helpers import PICTURE, PPS, SPS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsocket.client.receiver import REORDER_S, Received, Receiver
+from streamsocket.client.receiver import (
+    KEYFRAME_REQUEST_INTERVAL_S,
+    REORDER_S,
+    REPAIR_S,
+    Received,
+    Receiver,
+)
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, Opus
 from streamsocket.rtp.payload import packetizer
 from streamsocket.rtp.rtcp import (
     Bye,
+    Nack,
+    Pli,
     ReceiverReport,
+    RtcpPacket,
+    Sdes,
     SenderReport,
     build_bye,
     build_sender_report,
@@ -45,6 +55,27 @@ def sound(*, ordered: bool = False) -> Receiver:
 
 def picture(codec: H264 | None = None) -> Receiver:
     return Receiver(0, codec or H264(SPS, PPS), {}, 96, ordered=False)
+
+
+FEEDBACK = ("nack", "nack pli")
+
+
+def repairing(codec: H264 | None = None) -> Receiver:
+    """A picture's, whose sender sends again what it is asked for."""
+    codec = codec or H264(SPS, PPS)
+    return Receiver(0, codec, {}, 96, ordered=False, feedback=FEEDBACK, round_trip_s=0.05)
+
+
+def asked_for(receiver: Receiver, now: float) -> list[RtcpPacket]:
+    """What the feedback at that time asks for."""
+    data = receiver.feedback(now)
+    if data is None:
+        return []
+    report, name, *requests = parse_rtcp(data)
+    assert isinstance(report, ReceiverReport)
+    assert isinstance(name, Sdes)
+    assert report.ssrc == name.ssrc
+    return requests
 
 
 def timestamps(received: list[Received]) -> list[int]:
@@ -178,15 +209,197 @@ def test_other_payload_types_and_nonsense_are_counted_and_left_out() -> None:
 
 def test_the_receiver_report_tells_of_the_loss() -> None:
     receiver = sound()
-    assert receiver.receiver_report(NOW, "me") is None
+    assert receiver.receiver_report(NOW) is None
     for sequence in (1, 2, 4):
         receiver.receive_rtp(rtp(sequence, 960 * sequence), NOW)
-    data = receiver.receiver_report(NOW, "me")
+    data = receiver.receiver_report(NOW)
     assert data
     report = parse_rtcp(data)[0]
     assert isinstance(report, ReceiverReport)
     [block] = report.blocks
     assert (block.ssrc, block.cumulative_lost, block.fraction_lost) == (1, 1, 64)
+
+
+P_PICTURE = b"\x41\x9a" + bytes(40)
+
+
+def test_what_is_missing_is_asked_for_and_repaired() -> None:
+    receiver = repairing()
+    receiver.receive_rtp(rtp(65_535, 0, PICTURE), NOW)
+    assert receiver.receive_rtp(rtp(1, 6000, P_PICTURE), NOW + 0.04) == []
+    assert asked_for(receiver, NOW + 0.04) == []
+    assert receiver.deadline == pytest.approx(NOW + 0.042)
+    [nack] = asked_for(receiver, NOW + 0.042)
+    assert isinstance(nack, Nack)
+    assert (nack.media_ssrc, nack.sequences) == (1, (0,))
+    assert receiver.deadline == pytest.approx(NOW + 0.107)
+    received = receiver.receive_rtp(rtp(0, 3000, P_PICTURE), NOW + 0.1)
+    assert [(each.unit.timestamp, each.intact) for each in received] == [(3000, True), (6000, True)]
+    assert receiver.deadline is None
+    assert (receiver.repaired, receiver.nacks, receiver.plis) == (1, 1, 0)
+    statistics = receiver.statistics
+    assert (statistics.lost, statistics.reordered, statistics.duplicates) == (0, 0, 0)
+    receiver.receive_rtp(rtp(0, 3000, P_PICTURE), NOW + 0.11)
+    assert (statistics.lost, statistics.duplicates, statistics.received) == (0, 1, 3)
+
+
+def test_what_is_repaired_says_nothing_about_the_jitter() -> None:
+    receiver = repairing()
+    for sequence in range(5):
+        receiver.receive_rtp(rtp(sequence, 3000 * sequence, PICTURE), NOW + sequence / 30)
+    receiver.receive_rtp(rtp(6, 18_000, PICTURE), NOW + 6 / 30)
+    receiver.feedback(NOW + 0.21)
+    receiver.receive_rtp(rtp(5, 15_000, PICTURE), NOW + 0.4)
+    assert receiver.statistics.jitter_s < 0.001
+
+
+def test_who_does_not_answer_is_asked_for_nothing() -> None:
+    receiver = picture()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW + 0.04)
+    assert receiver.deadline == pytest.approx(NOW + 0.04 + REORDER_S)
+    assert receiver.feedback(NOW + 0.1) is None
+    [received] = receiver.expire(NOW + 0.2)
+    assert not received.intact
+    receiver.request_keyframe()
+    assert receiver.feedback(NOW + 0.2) is None
+    assert (receiver.nacks, receiver.plis) == (0, 0)
+
+
+def test_what_can_be_repaired_is_waited_for_longer() -> None:
+    assert picture().patience_s == REORDER_S
+    assert repairing().patience_s == REPAIR_S > REORDER_S
+    assert sound(ordered=True).patience_s == 0.0
+
+
+def test_the_patience_can_be_changed_at_any_time() -> None:
+    receiver = repairing()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW)
+    receiver.patience_s = 1.0
+    assert receiver.expire(NOW + 0.9) == []
+    receiver.patience_s = 0.05
+    assert timestamps(receiver.expire(NOW + 0.9)) == [6000]
+    receiver = picture()
+    receiver.patience_s = 1.0  # nothing comes any more after that long
+    assert receiver.patience_s == REORDER_S
+    receiver.patience_s = 0.01
+    assert receiver.patience_s == 0.01
+
+
+def test_where_asking_is_in_vain_missing_packets_are_not_waited_for_that_long() -> None:
+    receiver = repairing()
+    for number in range(60):
+        now = NOW + number
+        receiver.receive_rtp(rtp(2 * number, 3000 * number, P_PICTURE), now)
+        receiver.feedback(now + 0.1)
+        receiver.expire(now + 0.5)
+    assert receiver.patience_s == REORDER_S
+    nacks = receiver.nacks
+    receiver.receive_rtp(rtp(1000, 3_000_000, P_PICTURE), NOW + 61)
+    assert receiver.deadline == pytest.approx(NOW + 61 + REORDER_S)
+    receiver.feedback(NOW + 61.05)
+    assert receiver.nacks == nacks
+
+
+def test_a_picture_that_refers_to_a_lost_one_is_not_intact() -> None:
+    receiver = picture()
+    [first] = receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW)  # a whole picture is missing before it
+    [second] = receiver.expire(NOW + 1)
+    [third] = receiver.receive_rtp(rtp(4, 9000, P_PICTURE), NOW + 1)
+    [fourth] = receiver.receive_rtp(rtp(5, 12_000, PICTURE), NOW + 1)
+    assert [each.intact for each in (first, second, third, fourth)] == [True, False, False, True]
+    assert not any(each.unit.damaged for each in (first, second, third, fourth))
+
+
+def test_what_ends_before_the_gap_is_still_intact() -> None:
+    receiver = picture()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(2, 3000, P_PICTURE, marker=False), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE, marker=False), NOW)
+    receiver.receive_rtp(rtp(5, 9000, SPS, marker=False), NOW)
+    receiver.receive_rtp(rtp(6, 9000, PICTURE), NOW)
+    damaged, keyframe = receiver.expire(NOW + 1)
+    # The end of the picture before may be missing, the keyframe is whole.
+    assert (damaged.unit.timestamp, damaged.intact) == (6000, False)
+    assert (keyframe.unit.timestamp, keyframe.intact) == (9000, True)
+
+
+def test_a_payload_that_makes_no_sense_spoils_what_follows() -> None:
+    receiver = picture()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(2, 3000, b"\x1f"), NOW)
+    [received] = receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW)
+    assert not received.intact
+
+
+def test_a_keyframe_is_asked_for_when_a_picture_is_lost_and_until_one_comes() -> None:
+    receiver = repairing()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW)
+    receiver.expire(NOW + 1)
+    [pli] = asked_for(receiver, NOW + 1)
+    assert isinstance(pli, Pli)
+    assert pli.media_ssrc == 1
+    assert asked_for(receiver, NOW + 1.1) == []
+    assert len(asked_for(receiver, NOW + 1 + KEYFRAME_REQUEST_INTERVAL_S)) == 1
+    receiver.receive_rtp(rtp(4, 9000, PICTURE), NOW + 1.6)
+    assert asked_for(receiver, NOW + 3) == []
+    assert receiver.plis == 2
+
+
+def test_a_keyframe_can_be_asked_for() -> None:
+    receiver = repairing()
+    receiver.request_keyframe()
+    assert receiver.feedback(NOW) is None  # nothing has come yet that it could be asked of
+    receiver.receive_rtp(rtp(1, 0, P_PICTURE), NOW)
+    [pli] = asked_for(receiver, NOW)
+    assert isinstance(pli, Pli)
+    receiver.request_keyframe()
+    assert asked_for(receiver, NOW + 0.1) == []
+
+
+def test_where_too_much_is_missing_a_keyframe_is_asked_for_at_once() -> None:
+    receiver = repairing()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(500, 6000, P_PICTURE), NOW)
+    [pli] = asked_for(receiver, NOW)
+    assert isinstance(pli, Pli)
+
+
+def test_what_should_have_come_first_is_waited_for() -> None:
+    receiver = repairing()
+    receiver.begin_at(65_535)
+    assert receiver.receive_rtp(rtp(1, 6000, P_PICTURE), NOW) == []
+    [nack] = asked_for(receiver, NOW + 0.002)
+    assert isinstance(nack, Nack)
+    assert nack.sequences == (65_535, 0)
+    assert receiver.receive_rtp(rtp(0, 3000, P_PICTURE), NOW + 0.06) == []
+    received = receiver.receive_rtp(rtp(65_535, 0, PICTURE), NOW + 0.06)
+    assert [(each.unit.timestamp, each.intact) for each in received] == [
+        *((0, True), (3000, True), (6000, True))
+    ]
+    assert receiver.statistics.lost == 0
+
+
+@pytest.mark.parametrize("said", [2, 1000, 60_000])
+def test_a_beginning_that_makes_no_sense_is_not_believed(said: int) -> None:
+    receiver = repairing()
+    receiver.begin_at(said)
+    assert len(receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)) == 1
+    assert len(receiver.receive_rtp(rtp(2, 3000, P_PICTURE), NOW)) == 1
+
+
+def test_another_source_is_counted_on() -> None:
+    receiver = repairing()
+    receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)
+    receiver.receive_rtp(rtp(3, 6000, P_PICTURE), NOW)
+    receiver.feedback(NOW + 0.01)
+    receiver.receive_rtp(rtp(2, 3000, P_PICTURE), NOW + 0.06)
+    [received] = receiver.receive_rtp(rtp(9, 0, P_PICTURE, ssrc=2), NOW + 1)
+    assert receiver.repaired == 1
+    assert not received.intact
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=20))

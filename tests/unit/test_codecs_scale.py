@@ -74,3 +74,19 @@ def test_jpegs_levels_are_full() -> None:
     scaled = Scaler((320, 176), 0, _SQUARE, "yuvj420p").scale(_white(320, 176))
     assert scaled.format.name == "yuvj420p"
     assert _luma(scaled).min() >= 254
+
+
+@pytest.mark.parametrize(("pixel_format", "color_range"), [("yuvj420p", 0), ("yuv420p", 2)])
+def test_full_levels_become_limited_ones_where_nothing_says_otherwise(
+    pixel_format: str, color_range: int
+) -> None:
+    frame = VideoFrame(320, 176, pixel_format)
+    for plane, level in zip(frame.planes, (255, 128, 128), strict=True):
+        plane.update(bytes([level]) * plane.buffer_size)
+    if color_range:
+        frame.color_range = color_range
+
+    luma = _luma(Scaler((320, 176), 0, _SQUARE, "yuv420p").scale(frame))
+
+    assert luma.max() <= 235
+    assert luma.min() >= 234

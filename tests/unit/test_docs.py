@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import re
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.interop.movies import MovieShelf
 from typer.main import get_command
 
+import streamsocket as ss
 from streamsocket.cli.main import app
+from streamsocket.frames import aio_subscriber, notebook, subscriber
 from streamsocket.settings import load_settings
 from streamsocket.status import ForwardStatus, RecordingStatus, StreamStatus, TrackStatus
 
@@ -98,3 +106,105 @@ def test_settings_that_are_shown_load(
             # What `streamsocket auth hash` prints is too long to be shown.
             (tmp_path / "streamsocket.toml").write_text(block.replace("$argon2id$…", HASH))
             load_settings()
+
+
+PYTHON = (ROOT / "docs" / "python.md").read_text()
+LOOK = 3
+"""Loops over what never ends are left after so many rounds."""
+
+
+def python_blocks() -> list[str]:
+    """What of the documentation is Python."""
+    blocks = [block.strip("\n") for block in indented_blocks(PYTHON)]
+    return [block for block in blocks if not block.startswith(("python ", "streamsocket "))]
+
+
+@pytest.fixture(scope="module")
+def lobby() -> Iterator[str]:
+    """The beginning of the URLs of a server whose streams are those of the documentation."""
+    names = ("lobby", "left", "right")
+    with ss.Server(dict.fromkeys(names, "test:160x90@30"), rtsp_port=0, http_port=0) as server:
+        yield server.url("")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever would be iterated over for ever ends soon."""
+
+    def cut_off(of: type, name: str, end: type[Exception]) -> None:
+        original: Callable[[object], object] = getattr(of, name)
+        rounds: dict[object, int] = {}
+
+        def limited(self: object) -> object:
+            rounds[self] = rounds.get(self, 0) + 1
+            if rounds[self] > LOOK:
+                raise end
+            return original(self)
+
+        monkeypatch.setattr(of, name, limited)
+
+    cut_off(ss.Subscriber, "__next__", StopIteration)
+    cut_off(subscriber.Sound, "__next__", StopIteration)
+    cut_off(aio_subscriber.Subscriber, "__anext__", StopAsyncIteration)
+    states, process, synchronized = ss.Subscriber.states, ss.process, ss.synchronized
+
+    def few_states(self: ss.Subscriber) -> Iterator[ss.StateChange]:
+        return itertools.islice(states(self), 1)
+
+    def few_sets(*args: object, **options: object) -> Generator[ss.FrameSet]:
+        sets = synchronized(*args, **options)  # type: ignore[arg-type]
+        yield from itertools.islice(sets, LOOK)
+        sets.close()
+
+    def process_few(src: str, dst: str, fn: Callable[[ss.Frame], object]) -> None:
+        done: list[ss.Frame] = []
+
+        def counted(frame: ss.Frame) -> object:
+            done.append(frame)
+            if len(done) > LOOK:
+                raise StopIteration
+            return fn(frame)
+
+        with pytest.raises(StopIteration):
+            process(src, dst, counted)
+
+    monkeypatch.setattr(ss.Subscriber, "states", few_states)
+    monkeypatch.setattr(ss, "synchronized", few_sets)
+    monkeypatch.setattr(ss, "process", process_few)
+    monkeypatch.setattr(notebook, "show", lambda subscriber, width: subscriber.read(5))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.split("\n")[0][:50])
+def test_python_that_is_shown_runs(block: str, lobby: str, movies: MovieShelf) -> None:
+    image = np.zeros((90, 160, 3), np.uint8)
+    names = {
+        "ss": ss,
+        "np": np,
+        "asyncio": asyncio,
+        "time": time,
+        "image": image,
+        "camera": [image] * LOOK,
+        "samples": np.zeros((480, 2), np.float32),
+        "detect": lambda image: time.sleep(0.1),
+    }
+    code = block.replace("rtsp://HOST:8554/", lobby).replace("movie.mp4", str(movies["film"]))
+    exec(compile(code, "docs/python.md", "exec"), names)
+
+
+def test_every_parameter_and_every_name_is_told_of() -> None:
+    """Also: nothing is told of that is not there."""
+    assert {name for name in ss.__all__ if name not in PYTHON} <= {
+        *("__version__", "AudioBlock", "FrameSet", "State", "StateChange")
+    }
+    for of, name in re.findall(r"\b(frame|block|sub|pub|server)\.([a-z_]+)\b", PYTHON):
+        kinds = {
+            "frame": ss.Frame,
+            "block": ss.AudioBlock,
+            "sub": ss.Subscriber,
+            "pub": ss.Publisher,
+            "server": ss.Server,
+        }
+        kind = kinds[of]
+        slots = getattr(kind, "__slots__", ())
+        assert hasattr(kind, name) or name in slots, f"{of}.{name}"

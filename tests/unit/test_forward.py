@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from client_helpers import SOUND, VIDEO, FakeServer, refuse
+from client_helpers import SOUND, VIDEO, FakeServer, refuse, run_as_the_server_does
 from rtsp_helpers import KEYFRAME, eventually
 
 from streamsocket import backoff
@@ -30,15 +30,6 @@ from streamsocket.status import ForwardStatus
 def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.05)
     monkeypatch.setattr(backoff, "LONGEST_S", 0.2)
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(main())
 
 
 class Two:
@@ -113,7 +104,7 @@ def test_it_waits_for_the_stream_pushes_it_and_waits_again() -> None:
                 "ended",
             ]
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_is_lost_is_connected_to_again() -> None:
@@ -132,7 +123,7 @@ def test_a_server_that_is_lost_is_connected_to_again() -> None:
             assert forward.status.message is None
             await forward.stop()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize("url", ["rtsp://me:secret@127.0.0.1:{}/x", "rtmp://127.0.0.1:{}/live/x"])
@@ -148,7 +139,7 @@ def test_a_server_that_is_not_there_is_tried_for_ever(url: str) -> None:
             assert any("127.0.0.1" in (each.message or "") for each in both.told)
             await forward.stop()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1/x", "rtsp://", "rtsp://[::1"])
@@ -161,7 +152,7 @@ def test_a_url_that_is_none_is_told_and_ends_nothing(url: str) -> None:
             assert forward.status.message
             await forward.stop()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_pauses_grow_and_shrink_once_it_went_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +185,7 @@ def test_pauses_grow_and_shrink_once_it_went_well(monkeypatch: pytest.MonkeyPatc
             assert pauses[before] == 0.05
             await forward.stop()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_rules_choose_streams_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +219,7 @@ def test_rules_choose_streams_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
             assert forwards.status() == []
             await eventually(lambda: both.arrived == set())
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 # A source that is published without a server.
@@ -250,7 +241,7 @@ def test_a_source_is_published_until_it_is_stopped() -> None:
             await eventually(lambda: both.arrived == set())
             assert camera.methods[-1] == "TEARDOWN"
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +256,7 @@ def test_a_first_refusal_ends_it_with_a_sentence(method: str, status: int, says:
                 await publishing.run()
             await eventually(lambda: camera.open_connections == far.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_is_lost_later_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,4 +279,4 @@ def test_a_server_that_is_lost_later_is_tried_again(monkeypatch: pytest.MonkeyPa
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    run(test)
+    run_as_the_server_does(test)

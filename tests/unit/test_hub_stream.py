@@ -13,6 +13,7 @@ from streamsocket.hub.hub import StreamTakenError
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.tcp import TcpSender, TcpTarget
+from streamsocket.hub.udp import UdpTarget
 from streamsocket.media.codec import H264, Track
 from streamsocket.rtp.rtcp import Bye, SenderReport, parse_rtcp
 
@@ -55,6 +56,26 @@ def test_everybody_gets_the_same_packets_on_the_streams_own_timeline(
     assert {p.ssrc for p in packets} == {hub.stream.tracks[0].ssrc}
     assert {p.payload_type for p in packets} == {96}
     other.close()
+
+
+def test_what_the_system_does_not_send_is_counted(hub: HubUnderTest, viewer: Viewer) -> None:
+    nowhere = UdpTarget(("127.0.0.1", 0), ("127.0.0.1", 0))
+    reader = Reader(hub.stream, on_end=lambda: None)
+    reader.add(0, hub.udp, nowhere)
+    reader.prepare()
+    reader.start()
+    play(hub, viewer)
+    hub.send(0, batch(timestamp=5, packets=3, keyframe=True))
+    hub.send(0, batch(timestamp=3005, packets=1))
+    assert len(viewer.packets()) == 4
+    assert hub.stream.unsent_packets == 4
+
+
+def test_jumps_of_publishers_are_counted_beyond_them(hub: HubUnderTest) -> None:
+    hub.publication.note_jumps(2)
+    hub.publication.close()
+    hub.publish().note_jumps(1)
+    assert hub.stream.timestamp_jumps == 3
 
 
 def test_a_viewer_who_joins_gets_the_picture_at_once_and_is_live_soon(
@@ -219,6 +240,10 @@ def test_a_stream_without_publisher_and_viewers_is_forgotten(hub: HubUnderTest) 
     assert hub.hub.find("other") is None
     assert hub.hub.find("kept")
     assert hub.hub.find("lobby"), "it has a publisher"
+    hub.hub.unprovide("kept")
+    assert not hub.hub.provides("kept")
+    assert hub.hub.find("kept") is None
+    hub.hub.unprovide("kept")  # nobody minds
 
 
 def test_viewers_wait_for_a_publisher_that_left(hub: HubUnderTest, viewer: Viewer) -> None:

@@ -61,12 +61,11 @@ class Sessions:
 
 class _Playing:
     def __init__(self, session: Session) -> None:
-        statistics = SimpleNamespace(lost=session.lost)
         self.tracks = [
             SimpleNamespace(
                 codec=track.codec,
                 frame_rate=track.frame_rate,
-                receiver=SimpleNamespace(statistics=statistics),
+                receiver=SimpleNamespace(lost=session.lost),
             )
             for track in session.tracks
         ]

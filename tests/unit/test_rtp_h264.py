@@ -192,7 +192,9 @@ def test_a_unit_whose_end_never_comes_is_left_out() -> None:
 
 
 def test_a_picture_that_lost_its_first_slice_is_damaged() -> None:
-    for begin in (b"\x41\x40", fragment(0x41, b"\x40" + bytes(2000))[0], pack([PICTURE])[1]):
+    together = b"\x18\x00\x02\x41\x40\x00\x02\x41\x20"
+    fragments = fragment(0x41, b"\x40" + bytes(2000))
+    for begin in (b"\x41\x40", together, fragments[0], pack([PICTURE])[1]):
         receiver = H264Depacketizer(CODEC)
         assert len(received([b"\x65\x88"], receiver, timestamp=1)) == 1
         receiver.push(begin, 2, False, gap=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from client_helpers import SOUND, VIDEO, FakeServer, refuse
+from client_helpers import SOUND, VIDEO, FakeServer, refuse, run_as_the_server_does
 from rtsp_helpers import eventually
 
 from streamsocket.errors import ConnectError, StreamSocketError
@@ -72,15 +72,6 @@ async def pulling(server: FakeServer | None = None) -> AsyncIterator[Pulling]:
             await under_test.close()
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(main())
-
-
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_what_comes_is_published(protocol: Protocol) -> None:
     async def test() -> None:
@@ -98,7 +89,7 @@ def test_what_comes_is_published(protocol: Protocol) -> None:
             assert pull.server.methods[-1] == "TEARDOWN"
             await eventually(lambda: pull.server.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_the_first_transport_that_is_taken_is_used() -> None:
@@ -112,7 +103,7 @@ def test_the_first_transport_that_is_taken_is_used() -> None:
             pull.begin()
             await eventually(pull.has_come)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +125,7 @@ def test_a_refusal_is_a_sentence(method: str, status: int, says: str) -> None:
             assert stream is None or stream.publication is None
             await eventually(lambda: pull.server.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_the_end_of_the_stream_is_no_failure() -> None:
@@ -146,7 +137,7 @@ def test_the_end_of_the_stream_is_no_failure() -> None:
             await asyncio.wait_for(task, 3)
             assert pull.stream.publication is None
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_vanishes_or_falls_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +161,7 @@ def test_a_server_that_vanishes_or_falls_silent_is_told(monkeypatch: pytest.Monk
             with pytest.raises(ConnectError, match="Nothing has come"):
                 await asyncio.wait_for(task, 3)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_never_sends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +173,7 @@ def test_a_server_that_never_sends_is_told(monkeypatch: pytest.MonkeyPatch) -> N
                 await asyncio.wait_for(pull.begin(), 3)
             assert "TEARDOWN" in pull.server.methods
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_what_is_not_known_here_is_left_alone() -> None:
@@ -206,7 +197,7 @@ def test_what_is_not_known_here_is_left_alone() -> None:
             with pytest.raises(ConnectError, match=r"Nothing of .* can be passed on"):
                 await pull.begin()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_the_server_is_told_how_it_comes_and_asked_for_keyframes(
@@ -229,7 +220,7 @@ def test_the_server_is_told_how_it_comes_and_asked_for_keyframes(
             await eventually(lambda: any(isinstance(packet, Pli) for packet in said()))
             await eventually(lambda: any(isinstance(packet, ReceiverReport) for packet in said()))
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_what_the_hub_refuses_is_raised() -> None:
@@ -242,4 +233,4 @@ def test_what_the_hub_refuses_is_raised() -> None:
                 await pull_rtsp(server.url, refuse_all, timeout_s=5)
             await eventually(lambda: server.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)

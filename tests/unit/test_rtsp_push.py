@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from client_helpers import SOUND, VIDEO, FakeServer, refuse
+from client_helpers import SOUND, VIDEO, FakeServer, refuse, run_as_the_server_does
 from rtsp_helpers import KEYFRAME, SLICE, SOUND_FRAME, eventually
 
 from streamsocket.errors import ConnectError
@@ -125,15 +125,6 @@ async def pushing(
         await under_test.close()
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(main())
-
-
 @pytest.mark.parametrize(
     ("transport", "over_udp"),
     [
@@ -160,7 +151,7 @@ def test_from_one_server_to_another(transport: PushTransport, over_udp: list[boo
             await eventually(lambda: push.server.connections == 0)
             await eventually(lambda: push.far.find("there") is None)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_what_was_captured_together_arrives_together() -> None:
@@ -177,7 +168,7 @@ def test_what_was_captured_together_arrives_together() -> None:
             assert max(ages) < 0.5
             assert min(ages) > -0.1
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_who_joins_late_begins_at_a_keyframe() -> None:
@@ -189,7 +180,7 @@ def test_who_joins_late_begins_at_a_keyframe() -> None:
             await push.send_until(push.has_arrived)
             assert push.arrived.tracks[0].cache.bytes
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 # Servers that won't.
@@ -217,7 +208,7 @@ def test_a_server_that_refuses_the_mix_gets_all_over_tcp(status: int) -> None:
             push.send()
             await eventually(lambda: {n for n, _ in server.interleaved} >= {0, 2})
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_takes_udp_alone_gets_all_over_udp() -> None:
@@ -236,7 +227,7 @@ def test_a_server_that_takes_udp_alone_gets_all_over_udp() -> None:
             await eventually(lambda: push.live == 1)
             assert no_udp(server.requests[-2]) is not None
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_what_has_nothing_to_do_with_the_transport_is_not_tried_again() -> None:
@@ -249,7 +240,7 @@ def test_what_has_nothing_to_do_with_the_transport_is_not_tried_again() -> None:
                 await push.task
             assert server.methods.count("ANNOUNCE") == 1
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_answers_another_transport_gets_all_over_tcp() -> None:
@@ -264,7 +255,7 @@ def test_a_server_that_answers_another_transport_gets_all_over_tcp() -> None:
             push.begin(url=server.url)
             await eventually(lambda: push.live == 1)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_udp_that_says_no_port_falls_back_too() -> None:
@@ -274,7 +265,7 @@ def test_udp_that_says_no_port_falls_back_too() -> None:
             await eventually(lambda: push.live == 1)
             assert "/TCP" in server.requests[-2].headers.get("Transport", "")
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize("sound_reported", [False, True])
@@ -309,7 +300,7 @@ def test_udp_that_never_arrives_falls_back_to_tcp(
                 assert "TEARDOWN" in server.methods
                 await eventually(lambda: server.open_connections == 1)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +325,7 @@ def test_a_refusal_is_a_sentence(method: str, status: int, says: str) -> None:
             assert not push.stream.readers
             await eventually(lambda: server.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_server_that_vanishes_is_told() -> None:
@@ -348,7 +339,7 @@ def test_a_server_that_vanishes_is_told() -> None:
                 await asyncio.wait_for(push.task, 5)
             assert not push.stream.readers
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_nobody_is_there() -> None:
@@ -361,7 +352,7 @@ def test_nobody_is_there() -> None:
             with pytest.raises(ConnectError, match="refuses the connection"):
                 await push.task
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 # A server that reads slowly.
@@ -427,7 +418,7 @@ def test_a_slow_server_is_skipped_ahead_and_not_queued_for() -> None:
                 assert counted == list(range(len(counted)))
         server.close()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 # What the other server says.
@@ -453,7 +444,7 @@ def test_the_other_servers_feedback_is_answered() -> None:
             connection.write(Frames([(1, build_pli(Pli(1, ssrc))), (1, b"junk")]).serialise())
             await eventually(lambda: push.keyframe_requests == requests + 1)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_the_server_is_asked_where_its_user_is_given() -> None:
@@ -471,4 +462,4 @@ def test_the_server_is_asked_where_its_user_is_given() -> None:
             await eventually(lambda: push.live == 1)
             assert not any("secret" in request.url for request in server.requests)
 
-    run(test)
+    run_as_the_server_does(test)

@@ -179,3 +179,23 @@ def test_what_may_be_asked_for_again_is_read_and_said() -> None:
     sound, picture = sdp.parse(description).medias
     assert (sound.feedback, picture.feedback) == ({"nack"}, {"nack", "nack pli"})
     assert "m=video 0 RTP/AVPF 97" in description
+
+
+def test_a_codec_of_the_other_kind_is_none() -> None:
+    media = only("m=audio 0 RTP/AVP 96\na=rtpmap:96 VP8/90000\n")
+    assert (media.codec, media.unsupported) == (None, "VP8 is announced as audio.")
+
+
+def test_the_first_picture_and_the_first_sound_that_are_known_are_chosen() -> None:
+    lines = (
+        "m=audio 0 RTP/AVP 0\na=sendonly\n"
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\n"
+        "m=video 0 RTP/AVP 97\na=rtpmap:97 VP8/90000\n"
+        "m=audio 0 RTP/AVP 8\n"
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000\n"
+    )
+    talk_back, unknown, picture, sound, second = sdp.parse(lines).medias
+    chosen, left = sdp.choose([talk_back, unknown, picture, sound, second])
+    assert [media for media, _ in chosen] == [picture, sound]
+    assert left == [unknown, second, talk_back]
+    assert sdp.choose([unknown]) == ([], [unknown])

@@ -22,6 +22,7 @@ _events = st.one_of(
     st.builds(link.Tracks, st.lists(_tracks, max_size=3).map(tuple), st.booleans()),
     st.builds(link.Note, st.text(max_size=200)),
     st.builds(link.Waiting, st.text(max_size=200)),
+    st.builds(link.Live, st.none() | st.text(max_size=200)),
     st.builds(link.Progress, _seconds, st.none() | _seconds, st.integers(0, 1 << 40)),
     st.just(link.Ended()),
     st.builds(link.Failed, st.text(max_size=200), st.booleans()),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -15,6 +17,7 @@ from streamsocket.sources.ahead import ReadAhead
 from streamsocket.sources.outlet import Outlet, StoppedError
 from streamsocket.sources.pacer import Pacer
 from streamsocket.sources.schedule import Unit
+from streamsocket.sources.waker import Waker
 
 
 @pytest.fixture
@@ -41,6 +44,41 @@ def test_it_waits_until_the_moment_and_not_much_longer(
     deadline = time.monotonic() + 0.05
     ends[0].wait_until(deadline)
     assert 0 <= time.monotonic() - deadline < 0.5
+
+
+@pytest.mark.parametrize(
+    ("commands", "muted", "hidden"),
+    [
+        (link.MUTE, True, False),
+        (link.HIDE, False, True),
+        (link.MUTE + link.HIDE + link.UNMUTE, False, True),
+        (link.HIDE + link.SHOW + link.MUTE, True, False),
+    ],
+)
+def test_the_last_word_on_sound_and_picture_counts(
+    commands: bytes, muted: bool, hidden: bool, ends: tuple[Outlet, socket.socket]
+) -> None:
+    outlet, theirs = ends
+    theirs.send(commands)
+    outlet.wait_until(time.monotonic())
+    assert (outlet.muted, outlet.hidden) == (muted, hidden)
+
+
+def test_another_thread_ends_the_wait(ends: tuple[Outlet, socket.socket]) -> None:
+    outlet, theirs = ends
+    with closing(Waker()) as waker:
+        timer = threading.Timer(0.05, waker.wake)
+        timer.start()
+        outlet.wait_for(waker, time.monotonic() + 20)
+        timer.join()
+        began = time.monotonic()
+        outlet.wait_for(waker, began + 0.05)  # it was heard
+        assert time.monotonic() - began >= 0.05
+        theirs.send(link.MUTE)
+        outlet.wait_for(waker, time.monotonic() + 20)
+        assert outlet.muted
+        for _ in range(100_000):  # more than a socket holds: nobody is kept waiting by that
+            waker.wake()
 
 
 @pytest.mark.parametrize("command", [link.STOP, link.KEYFRAME + link.STOP])

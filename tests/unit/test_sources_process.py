@@ -315,4 +315,4 @@ def test_nonsense_from_the_process_ends_it_and_is_said(monkeypatch: pytest.Monke
         await bench.until(lambda: bench.source.status.state == "failed")
 
     bench = _run(_SMALL, scenario)
-    assert any("crashed (A source's" in (status.message or "") for status in bench.statuses)
+    assert any("crashed (A message" in (status.message or "") for status in bench.statuses)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from client_helpers import VIDEO, Connection, FakeServer, refuse
+from client_helpers import VIDEO, Connection, FakeServer, refuse, run_as_the_server_does
 from rtsp_helpers import Client, client_of, eventually
 
 from streamsocket import backoff
@@ -65,15 +65,6 @@ async def pulled(url: str, *, on_demand: bool = False) -> AsyncIterator[Pulled]:
         await under_test.close()
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(main())
-
-
 async def watch(client: Client) -> None:
     assert (await client.ask("DESCRIBE", "cam")).status == 200
     for track in range(2):
@@ -97,7 +88,7 @@ def test_it_is_played_at_once_and_left_at_the_end() -> None:
             assert camera.methods[-1] == "TEARDOWN"
             assert camera.methods.count("DESCRIBE") == 1
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_viewers_stay_while_it_is_connected_to_again() -> None:
@@ -117,7 +108,7 @@ def test_viewers_stay_while_it_is_connected_to_again() -> None:
                 assert await client.frames(0, 5)
             assert len(camera.connections) == 2
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_camera_that_is_not_there_at_first_is_tried_again() -> None:
@@ -138,7 +129,7 @@ def test_a_camera_that_is_not_there_at_first_is_tried_again() -> None:
             for connection in camera.connections:
                 connection.end()
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 @pytest.mark.parametrize("status", [401, 404, 503])
@@ -150,7 +141,7 @@ def test_a_camera_that_refuses_is_tried_ever_more_rarely(status: int) -> None:
             assert source.state == "waiting"
             assert source.hub.find("cam") is None
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_other_codecs_than_before_end_the_viewers_sessions() -> None:
@@ -167,7 +158,7 @@ def test_other_codecs_than_before_end_the_viewers_sessions() -> None:
                 assert stream
                 assert stream.matches([VIDEO])
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_on_demand_it_is_connected_to_by_who_watches_and_left_after_them() -> None:
@@ -194,7 +185,7 @@ def test_on_demand_it_is_connected_to_by_who_watches_and_left_after_them() -> No
                 assert await client.frames(0, 5)
             assert len(camera.connections) == 2
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_on_demand_who_only_asks_does_not_keep_it() -> None:
@@ -210,7 +201,7 @@ def test_on_demand_who_only_asks_does_not_keep_it() -> None:
             await eventually(lambda: source.state == "waiting")
             await eventually(lambda: camera.open_connections == 0)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_on_demand_a_viewer_that_paused_gets_pictures_again() -> None:
@@ -230,7 +221,7 @@ def test_on_demand_a_viewer_that_paused_gets_pictures_again() -> None:
             assert (await client.ask("PLAY", "cam")).status == 200
             assert await client.frames(0, 1)
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_on_demand_a_camera_that_refuses_is_not_tried_for_nobody() -> None:
@@ -244,7 +235,7 @@ def test_on_demand_a_camera_that_refuses_is_not_tried_for_nobody() -> None:
             await asyncio.sleep(0.3)
             assert len(camera.connections) == count
 
-    run(test)
+    run_as_the_server_does(test)
 
 
 def test_a_source_is_stopped_in_every_state() -> None:
@@ -257,4 +248,4 @@ def test_a_source_is_stopped_in_every_state() -> None:
             await eventually(lambda: source.state == "waiting")
         assert source.state == "ended"
 
-    run(test)
+    run_as_the_server_does(test)

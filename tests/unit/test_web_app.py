@@ -86,6 +86,8 @@ def test_the_metrics_parse_and_tell_the_status(client: Client) -> None:
     assert samples["streamsocket_stream_viewers", "live/lobby"] == 4
     assert samples["streamsocket_stream_skipped_packets_total", "live/lobby"] == 7
     assert samples["streamsocket_stream_resent_packets_total", "live/lobby"] == 3
+    assert samples["streamsocket_stream_unsent_packets_total", "live/lobby"] == 2
+    assert samples["streamsocket_stream_timestamp_jumps_total", "live/lobby"] == 6
     buckets = "streamsocket_added_latency_seconds_bucket"
     assert samples[buckets, "0.002", "live/lobby"] == 98
     assert samples[buckets, "+Inf", "live/lobby"] == 100

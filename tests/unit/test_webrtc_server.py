@@ -408,7 +408,7 @@ def test_a_slow_socket_loses_nothing(under_test: ServerUnderTest) -> None:
     under_test.until(lambda: len(peer.rtp) == 3)
     datagrams = under_test.server._sender._socket
     send = datagrams.send
-    datagrams.send = lambda run, path: False  # type: ignore[method-assign]
+    datagrams.send = lambda run, path, output: False  # type: ignore[method-assign]
     under_test.send(packets=80)
     under_test.send()
     datagrams.send = send  # type: ignore[method-assign]

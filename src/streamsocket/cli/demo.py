@@ -101,7 +101,7 @@ class Watcher:
     def measure(self) -> None:
         """Add what has been seen since the last time."""
         figures = self._figures
-        figures.lost = sum(max(0, t.receiver.statistics.lost) for t in self._session.tracks)
+        figures.lost = sum(max(0, t.receiver.lost) for t in self._session.tracks)
         if self._frames < FRAME_RATE:
             return
         seconds = self._last_arrival - self._first_arrival

@@ -10,7 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from streamsocket.cli.auth import app as auth
+from streamsocket.cli.call import call
+from streamsocket.cli.devices import devices
 from streamsocket.cli.forward import forward
+from streamsocket.cli.play import play
 from streamsocket.cli.probe import probe
 from streamsocket.cli.publish import publish
 from streamsocket.cli.record import record
@@ -63,10 +66,13 @@ def _common(
 
 
 app.command()(serve)
+app.command()(play)
+app.command()(call)
 app.command()(probe)
 app.command()(record)
 app.command()(publish)
 app.command()(forward)
+app.command()(devices)
 app.add_typer(auth, name="auth")
 
 

@@ -126,14 +126,15 @@ def _packets(track: TrackReport) -> str:
     troubles = [
         f"{count:,} {name}"
         for name, count in (
-            ("lost", track.lost),
+            ("repaired", track.repaired),
             ("out of order", track.reordered),
             ("twice", track.duplicates),
             ("malformed", track.malformed),
         )
         if count
     ]
-    return ", ".join([f"{track.packets:,}", *(troubles or ["none lost"])])
+    lost = f"{track.lost:,} lost" if track.lost else "none lost"
+    return ", ".join([f"{track.packets:,}", lost, *troubles])
 
 
 def _keyframes(track: TrackReport) -> str:

@@ -26,7 +26,8 @@ def publish(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="What to publish: movie.mp4, test, test:1920x1080@60, rtsp://camera/…",
+            help="What to publish: movie.mp4, test, test:1920x1080@60, camera, mic, screen, "
+            "camera+mic, screen:1+mic:NAME (`streamsocket devices`), rtsp://camera/…",
         ),
     ],
     url: Annotated[
@@ -52,6 +53,9 @@ def publish(
     loop: Annotated[
         bool, typer.Option("--loop/--once", help="Begin a file again at its end, or end.")
     ] = True,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what is sent in a window of this machine.")
+    ] = False,
 ) -> None:
     """Publish a source on a server, this one's or another's, until Ctrl-C."""
     from streamsocket.sources.encoding import parse_encoding
@@ -66,15 +70,19 @@ def publish(
     )
     _, spec = parse_source(source, loop=loop, encoding=encoding)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(keep_publishing(spec, url, transport))
+        runner.run(keep_publishing(spec, url, transport, preview=preview))
 
 
-async def keep_publishing(spec: SourceSpec, url: str, transport: PushTransport) -> None:
+async def keep_publishing(
+    spec: SourceSpec, url: str, transport: PushTransport, *, preview: bool = False
+) -> None:
     """Publish, and show how it goes, until Ctrl-C or the end of the source."""
     from streamsocket.forward.publishing import Publishing
+    from streamsocket.preview.window import PreviewWindow
 
     publishing = Publishing(spec, url, transport=transport)
     display = _Display(publishing, spec.text)
+    window = PreviewWindow(publishing.preview_url(), spec.text) if preview else None
     running = asyncio.ensure_future(publishing.run())
     loop = asyncio.get_running_loop()
     before = {
@@ -89,6 +97,8 @@ async def keep_publishing(spec: SourceSpec, url: str, transport: PushTransport) 
         if not running.cancelled():
             running.result()
     finally:
+        if window:
+            window.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -29,6 +29,7 @@ def serve(
         typer.Argument(
             metavar="[NAME=]SOURCE",
             help="What to serve: movie.mp4, lobby=movie.mp4, test, test:1920x1080@60, "
+            "camera, mic, screen, camera+mic, screen:1+mic:NAME (`streamsocket devices`), "
             "door=rtsp://USER:PASSWORD@CAMERA/…, cam=udp://0.0.0.0:5000.",
         ),
     ] = None,
@@ -53,6 +54,9 @@ def serve(
         bool | None,
         typer.Option("--loop/--once", help="Begin files again at their end, or end.  [--loop]"),
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show each source in a window of this machine.")
+    ] = False,
 ) -> None:
     """Serve what is named here and what others publish, live, to any RTSP player."""
     from streamsocket.settings import Value, load_settings
@@ -75,7 +79,7 @@ def serve(
             for name, stream in settings.streams.items()
         }
         settings = settings.model_copy(update={"streams": streams})
-    run(settings)
+    run(settings, preview=preview)
 
 
 def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -94,19 +98,21 @@ def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
     return named
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, preview: bool = False) -> None:
     """Serve until Ctrl-C, SIGTERM or the end of all sources.
 
     Raises `StreamSocketError` if the server cannot start, or has ended because of a source that
     cannot be had.
     """
     from streamsocket.cli.display import open_display
+    from streamsocket.preview.window import PreviewWindow
     from streamsocket.server import Server
 
     # A thread that wants the interpreter's lock waits this long before it asks for it. Python's
     # 5 ms, while a page is made in another thread, would be 5 ms of jitter for every viewer.
     sys.setswitchinterval(0.001)
     _allow_many_files()
+    windows: list[PreviewWindow] = []
     with _stop_signals() as stop:
         server = Server(settings)
         server.start()
@@ -117,6 +123,10 @@ def run(settings: Settings) -> None:
         try:
             if server.failure is not None:
                 raise server.failure
+            if preview:
+                windows += [
+                    PreviewWindow(server.preview_url(name), name) for name in settings.streams
+                ]
             with open_display(settings, server.ports, server.notices) as display:
                 while not stop.requested and not server.ended.wait(_LOOK_AROUND_S):
                     display.update(server.status())
@@ -125,6 +135,8 @@ def run(settings: Settings) -> None:
             elif server.failure is not None:
                 raise server.failure
         finally:
+            for window in windows:
+                window.close()
             server.stop()
 
 

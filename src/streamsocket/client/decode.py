@@ -67,6 +67,12 @@ class Decoder:
         self.skipped = 0
         """Access units before the first keyframe, which nobody can decode."""
 
+    @property
+    def pixel_aspect(self) -> float:
+        """A pixel's width by its height, as the stream says by now; 1 where it doesn't."""
+        ratio = getattr(self._context, "sample_aspect_ratio", None)
+        return float(ratio) if ratio else 1.0
+
     def decode(self, unit: AccessUnit) -> list[Frame]:
         """Return the frames that are ready now, in the order in which they are shown."""
         if self._waits_for_keyframe and not unit.keyframe:

@@ -11,6 +11,7 @@ UNEVEN_MS = 50.0
 LONG_GOP_S = 5.0
 PACE_TOLERANCE = 0.02
 REORDERED_SHARE = 0.01
+REPAIRED_SHARE = 0.01
 # ITU-R BT.1359: what viewers begin to notice, the sound early or late.
 SOUND_EARLY_MS, SOUND_LATE_MS = -45.0, 125.0
 
@@ -74,6 +75,11 @@ def _transport(report: Report, played: list[TrackReport]) -> Iterator[str]:
             yield (
                 f"{_percent(share)} of the {NAMES[track.kind]}'s packets are lost "
                 f"({track.lost:,} of {track.packets + track.lost:,}); {advice}."
+            )
+        if track.repaired > track.packets * REPAIRED_SHARE:
+            yield (
+                f"{_percent(track.repaired / track.packets)} of the {NAMES[track.kind]}'s packets "
+                "were lost on the way, and came when they were asked for again."
             )
         if track.reordered > track.packets * REORDERED_SHARE:
             yield (

@@ -45,6 +45,7 @@ class TrackMeasure:
         self._clock_rate = clock_rate
         self.units = 0
         self.damaged = 0
+        self.intact = 0
         self.keyframes = 0
         self.first_keyframe: float | None = None
         """When its last packet came, in seconds since the epoch."""
@@ -59,6 +60,7 @@ class TrackMeasure:
         unit = received.unit
         self.units += 1
         self.damaged += unit.damaged
+        self.intact += received.intact
         if self._previous is not None and unit.timestamp < self._previous:
             self.has_b_frames = True
         self._previous = unit.timestamp

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 from statistics import median
 from time import monotonic, time
-from typing import TypedDict
 
+from streamsocket.client.codec_form import codec_form
 from streamsocket.client.findings import findings
 from streamsocket.client.inspector import Inspector
 from streamsocket.client.measure import TrackMeasure
@@ -22,21 +22,12 @@ from streamsocket.client.report import (
     percentiles,
 )
 from streamsocket.client.session import Session, SessionTrack, TransportWish, open_url
-from streamsocket.errors import ConnectError, ParseError
-from streamsocket.media import h264, h265
-from streamsocket.media.aac import parse_audio_specific_config
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.errors import ConnectError
 from streamsocket.rtsp.url import without_credentials
 
 MAX_SETTLING_S = 1.6  # our own server takes up to 1.5 s to bring a new viewer to live
 MAX_SYNC_S = 0.4
 """A flash and a beep further apart than this do not belong together: one of them was lost."""
-
-_H264_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10",
-                  122: "High 4:2:2", 244: "High 4:4:4"}  # fmt: skip
-_H265_PROFILES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions",
-                  9: "Screen Content"}  # fmt: skip
-_AAC_OBJECT_TYPES = {1: "Main", 2: "LC", 3: "SSR", 4: "LTP", 23: "LD", 39: "ELD"}
 
 
 async def probe(
@@ -175,13 +166,15 @@ class _Watch:
             media_frame_rate=measure.media_frame_rate,
             bitrate_bps=self._bitrate_bps(),
             packets=statistics.received,
-            lost=max(0, statistics.lost),
+            lost=receiver.lost,
+            repaired=receiver.repaired,
             reordered=statistics.reordered,
             duplicates=statistics.duplicates,
             malformed=receiver.malformed,
             jitter_ms=statistics.jitter_s * 1000 if statistics.received > 1 else None,
             units=measure.units,
             damaged_units=measure.damaged,
+            intact_units=measure.intact,
             b_frames=measure.has_b_frames,
             keyframes=measure.keyframes,
             keyframe_interval_s=measure.keyframe_interval_s if self.track.kind == "video" else None,
@@ -190,7 +183,7 @@ class _Watch:
             decode_errors=inspector.errors if inspector else 0,
             not_decoded=inspector.not_decoded if inspector else 0,
             latency=self._latency(),
-            **_form(self.track.codec),
+            **codec_form(self.track.codec),
         )
 
     def capture_seconds(self, timestamp: float) -> float:
@@ -240,43 +233,3 @@ def _sync(watches: list[_Watch]) -> Sync | None:
         p95_ms=nearest_rank(sorted(map(abs, offsets_ms)), 95),
         n=len(offsets_ms),
     )
-
-
-class _Form(TypedDict, total=False):
-    profile: str | None
-    size: tuple[int, int]
-    sample_rate: int
-    channels: int
-
-
-def _form(codec: Codec) -> _Form:
-    """What the codec's own headers say; nothing where they are missing or damaged."""
-    try:
-        match codec:
-            case H264(sps):
-                avc = h264.parse_sps(sps)
-                return {
-                    "profile": _H264_PROFILES.get(avc.profile_idc),
-                    "size": (avc.width, avc.height),
-                }
-            case H265(_, sps):
-                hevc = h265.parse_sps(sps)
-                return {
-                    "profile": _H265_PROFILES.get(hevc.profile_idc),
-                    "size": (hevc.width, hevc.height),
-                }
-            case Aac(config):
-                sound = parse_audio_specific_config(config)
-                return {
-                    "profile": _AAC_OBJECT_TYPES.get(sound.object_type),
-                    "sample_rate": sound.sample_rate,
-                    "channels": sound.channels,
-                }
-            case Opus(channels):
-                return {"sample_rate": codec.clock_rate, "channels": channels}
-            case G711() | L16():
-                return {"sample_rate": codec.clock_rate, "channels": codec.channels}
-            case Vp8(size) | Mjpeg(size):
-                return {"size": size} if any(size) else {}
-    except ParseError:
-        return {}

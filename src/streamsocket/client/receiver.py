@@ -6,8 +6,12 @@ Times are arrivals in seconds since the epoch, as they were taken when the socke
 from __future__ import annotations
 
 import secrets
+import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from streamsocket.client.references import References
+from streamsocket.client.repair import MAX_MISSING, Repair
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.clock import CaptureClock
@@ -17,8 +21,12 @@ from streamsocket.rtp.payload import depacketizer
 from streamsocket.rtp.reorder import ReorderBuffer
 from streamsocket.rtp.rtcp import (
     Bye,
+    Nack,
+    Pli,
     ReceiverReport,
     SenderReport,
+    build_nack,
+    build_pli,
     build_receiver_report,
     parse_rtcp,
 )
@@ -26,7 +34,12 @@ from streamsocket.rtp.statistics import ReceptionStatistics
 
 REORDER_S = 0.1
 """How long a missing packet is waited for: longer than networks reorder, shorter than annoys."""
-REORDER_PACKETS = 1024
+REPAIR_S = 0.25
+"""And where it is asked for: long enough for three attempts over a network of 60 ms to and fro."""
+REORDER_PACKETS = 2048
+KEYFRAME_REQUEST_INTERVAL_S = 0.5
+"""A keyframe is asked for again where none has come by then."""
+_CNAME = f"streamsocket@{socket.gethostname()}"
 _TIMESTAMP_HALF, _TIMESTAMP_MASK = 1 << 31, (1 << 32) - 1
 
 
@@ -39,6 +52,8 @@ class Received:
     unit: AccessUnit
     arrival: float
     """When its last packet came, in seconds since the epoch."""
+    intact: bool = True
+    """Nothing of it was lost, nor of the pictures that it refers to: see `References`."""
 
 
 class Receiver:
@@ -49,9 +64,21 @@ class Receiver:
     """
 
     def __init__(
-        self, track: int, codec: Codec, fmtp: dict[str, str], payload_type: int, *, ordered: bool
+        self,
+        track: int,
+        codec: Codec,
+        fmtp: dict[str, str],
+        payload_type: int,
+        *,
+        ordered: bool,
+        feedback: Collection[str] = (),
+        round_trip_s: float | None = None,
     ) -> None:
-        """`ordered`: packets come over TCP, so that what is missing will never come."""
+        """`ordered`: packets come over TCP, so that what is missing will never come.
+
+        `feedback` is what the sender answers of RFC 4585, as SDP has it: `nack`, `nack pli`.
+        `round_trip_s` is how long an answer takes; None where that is not known.
+        """
         self.bytes = 0
         """Of RTP packets, headers included."""
         self.malformed = 0
@@ -61,12 +88,23 @@ class Receiver:
         self.sender_reports = 0
         self.ended = False
         """The source has said goodbye."""
+        self.nacks = 0
+        """How often packets were asked for (RFC 4585, 6.2.1)."""
+        self.plis = 0
+        """How often a keyframe was asked for (RFC 4585, 6.3.1)."""
         self.first_arrival: float | None = None
         """When the first packet came."""
         self._track = track
         self._fmtp = fmtp
         self._payload_type = payload_type
-        self._patience_s = 0.0 if ordered else REORDER_S
+        self._ordered = ordered
+        self._answers_nack = "nack" in feedback and not ordered
+        self._answers_pli = "nack pli" in feedback
+        self._patience_s = REPAIR_S
+        self._round_trip_s = round_trip_s
+        self._repaired = 0  # of sources before
+        self._keyframe_requested = 0.0
+        self._begins_at: int | None = None
         self._own_ssrc = secrets.randbits(32)
         self._ssrc: int | None = None
         self._begin(codec)
@@ -75,6 +113,52 @@ class Receiver:
     def codec(self) -> Codec:
         """As announced, or as the stream itself says by now."""
         return self._depacketizer.codec
+
+    @property
+    def repaired(self) -> int:
+        """Packets that came because they were asked for."""
+        return self._repaired + self._repair.repaired
+
+    @property
+    def lost(self) -> int:
+        """Packets that have not come, without those that are still waited for."""
+        return max(0, self.statistics.lost - self._repair.missing)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a missing packet is waited for, in seconds.
+
+        That can be set at any time, but has no effect over TCP, and only up to `REORDER_S` where
+        nothing comes that is asked for.
+        """
+        if self._ordered:
+            return 0.0
+        if self._answers_nack and not self._repair.in_vain:
+            return self._patience_s
+        return min(self._patience_s, REORDER_S)
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._patience_s = seconds
+        self._reorder.max_age_s = self._repair.patience_s = self.patience_s
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `expire` and `feedback` at the latest; None while nothing waits."""
+        expires = self._reorder.deadline
+        if expires is None or not self._answers_nack:
+            return expires
+        asks = self._repair.deadline
+        return expires if asks is None else min(expires, asks)
+
+    def begin_at(self, sequence: int) -> None:
+        """Tell which sequence number (16 bits) the server begins with, before its first packet.
+
+        It is believed where packets can be asked for: what is lost or overtaken on the way before
+        any other came is waited for like the rest.
+        """
+        if self._answers_nack:
+            self._begins_at = sequence
 
     def receive_rtp(self, data: bytes | memoryview, arrival: float) -> list[Received]:
         """Take an RTP packet; return the access units that are whole now."""
@@ -90,6 +174,8 @@ class Receiver:
         if packet.ssrc != self._ssrc:
             if self._ssrc is not None:
                 finished = self.flush()
+                self._repaired = self.repaired
+                self._round_trip_s = self._repair.round_trip_s
                 self._begin(self.codec)
             self._ssrc = packet.ssrc
         if self.first_arrival is None:
@@ -97,8 +183,12 @@ class Receiver:
         self.bytes += len(data)
         sequence = self._sequences.unwrap(packet.sequence)
         packet.timestamp = self._newest = self._timestamps.unwrap(packet.timestamp)
-        self.statistics.packet(sequence, packet.timestamp, arrival)
-        self.clock.packet(packet.timestamp, arrival)
+        if self._begins_at is not None:
+            self._expect(sequence - (packet.sequence - self._begins_at & 0xFFFF), sequence)
+        resent = self._repair.packet(sequence, arrival)
+        self.statistics.packet(sequence, packet.timestamp, arrival, resent=resent)
+        if not resent:
+            self.clock.packet(packet.timestamp, arrival)
         if self._held_report:
             self._sender_report(*self._held_report)
         return finished + self._released(self._reorder.push(sequence, (packet, arrival), arrival))
@@ -118,6 +208,7 @@ class Receiver:
 
     def expire(self, now: float) -> list[Received]:
         """Return the access units that have waited too long for a missing packet."""
+        self._reorder.max_age_s = self.patience_s  # less, once it is plain that asking is in vain
         return self._released(self._reorder.expire(now))
 
     def flush(self) -> list[Received]:
@@ -125,12 +216,53 @@ class Receiver:
         finished = self._released(self._reorder.flush())
         return finished + self._received(self._depacketizer.flush(), None, 0.0)
 
-    def receiver_report(self, now: float, cname: str) -> bytes | None:
-        """The RTCP to send about this track; None before its first packet."""
+    def receiver_report(self, now: float) -> bytes | None:
+        """The RTCP to send about this track every few seconds; None before its first packet."""
         if self._ssrc is None:
             return None
         block = self.statistics.report_block(self._ssrc, now)
-        return build_receiver_report(ReceiverReport(self._own_ssrc, (block,)), cname=cname)
+        return build_receiver_report(ReceiverReport(self._own_ssrc, (block,)), _CNAME)
+
+    def request_keyframe(self) -> None:
+        """Ask for a keyframe with the next feedback, and until one comes."""
+        self._references.keyframe_wanted = True
+
+    def feedback(self, now: float) -> bytes | None:
+        """The RTCP to send at once, if anything is to be asked for that the sender would answer.
+
+        To be called after everything else. It is a compound packet (RFC 4585, 3.1); the report it
+        has to begin with is an empty one.
+        """
+        if self._ssrc is None:
+            return None
+        requests = b""
+        if self._answers_nack and (sequences := self._repair.due(now)):
+            missing = tuple(sequence & 0xFFFF for sequence in sequences)
+            requests += build_nack(Nack(self._own_ssrc, self._ssrc, missing))
+            self.nacks += 1
+        if self._answers_pli and self._wants_keyframe(now):
+            requests += build_pli(Pli(self._own_ssrc, self._ssrc))
+            self._keyframe_requested = now
+            self.plis += 1
+        if not requests:
+            return None
+        return build_receiver_report(ReceiverReport(self._own_ssrc), _CNAME) + requests
+
+    def _wants_keyframe(self, now: float) -> bool:
+        if not (self._references.keyframe_wanted or self._repair.overwhelmed):
+            return False
+        self._repair.overwhelmed = False
+        return abs(now - self._keyframe_requested) >= KEYFRAME_REQUEST_INTERVAL_S
+
+    def _expect(self, first: int, came: int) -> None:
+        """The first packet came: what should have come before is missing, if that is not too much.
+
+        Otherwise the server has told nonsense, as some do.
+        """
+        self._begins_at = None
+        if came - first <= MAX_MISSING:
+            self._reorder.resume(first)
+            self._repair.forget(first)
 
     def _begin(self, codec: Codec) -> None:
         """What is known of one source, told apart by its SSRC."""
@@ -140,8 +272,13 @@ class Receiver:
         self._timestamps = Unwrapper(32)
         self._newest = 0
         self._held_report: tuple[SenderReport, float] | None = None
-        self._reorder = ReorderBuffer[tuple[RtpPacket, float]](self._patience_s, REORDER_PACKETS)
+        self._repair: Repair = Repair(self._round_trip_s)
+        self._repair.patience_s = self.patience_s
+        self._reorder: ReorderBuffer[tuple[RtpPacket, float]] = ReorderBuffer(
+            self.patience_s, REORDER_PACKETS
+        )
         self._depacketizer = depacketizer(codec, self._fmtp)
+        self._references = References(codec)
         # Of the access unit that is being put together.
         self._timestamp: int | None = None
         self._arrival = 0.0
@@ -162,15 +299,24 @@ class Receiver:
         self.clock.sender_report(report.ntp_time, timestamp, arrival)
 
     def _released(self, packets: list[tuple[tuple[RtpPacket, float], bool]]) -> list[Received]:
+        if self._reorder.next is not None:
+            self._repair.forget(self._reorder.next)
         finished: list[Received] = []
         for (packet, arrival), gap in packets:
+            broken = gap
             try:
                 units = self._depacketizer.push(
                     packet.payload, packet.timestamp, packet.marker, gap
                 )
             except ParseError:
                 self.malformed += 1
-                units = []
+                broken, units = True, []
+            if broken:
+                # What was lost came after the unit that only ends here.
+                ended = int(bool(units) and units[0].timestamp != packet.timestamp)
+                finished += self._received(units[:ended], packet.timestamp, arrival)
+                units = units[ended:]
+                self._references.lose()
             if units:
                 finished += self._received(units, packet.timestamp, arrival)
             if packet.timestamp != self._timestamp:
@@ -193,5 +339,6 @@ class Receiver:
                 last = (
                     self._arrival if timestamp != self._timestamp else max(arrival, self._arrival)
                 )
-            finished.append(Received(self._track, unit, last))
+            intact = self._references.judge(unit)
+            finished.append(Received(self._track, unit, last, intact))
         return finished

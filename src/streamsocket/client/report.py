@@ -102,6 +102,9 @@ class TrackReport:
     """RTP packets with their headers."""
     packets: int = 0
     lost: int = 0
+    """Packets that have not come."""
+    repaired: int = 0
+    """Packets that came because they were asked for again (RFC 4585, 6.2.1)."""
     reordered: int = 0
     duplicates: int = 0
     malformed: int = 0
@@ -112,6 +115,8 @@ class TrackReport:
     """Access units that arrived."""
     damaged_units: int = 0
     """Of these, how many lack a packet."""
+    intact_units: int = 0
+    """And how many came whole, with all the pictures that they refer to."""
     b_frames: bool = False
     """Access units come in another order than they are shown in."""
     keyframes: int = 0

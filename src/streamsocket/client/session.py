@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,23 +12,28 @@ from time import monotonic, time
 from typing import Literal, Self
 
 from streamsocket.client.backlog import Backlog
-from streamsocket.client.receiver import Received, Receiver
+from streamsocket.client.receiver import REPAIR_S, Received, Receiver
 from streamsocket.client.report import NAMES
 from streamsocket.errors import ConnectError
 from streamsocket.media.codec import Codec, Kind
 from streamsocket.rtsp.client import Protocol, RtspClient, TransportRefusedError
-from streamsocket.rtsp.sdp import Media
+from streamsocket.rtsp.sdp import Media, choose
 
 Wish = Literal["mixed", "udp", "tcp", "multicast"]
 TransportWish = Literal["auto"] | Wish
+
+BOTH: tuple[Kind, ...] = ("video", "audio")
 
 _MIXED: dict[Kind, Protocol] = {"video": "udp", "audio": "tcp"}
 
 UDP_PATIENCE_S = 2.0
 """If nothing has come over UDP that long after PLAY, nothing will."""
 REPORT_INTERVAL_S = 5.0
+KEEPING_PATIENCE_S = 1.0
+"""How long who keeps what comes, and shows it to nobody yet, waits for what was asked for again."""
 _TICK_S = 0.05
-_CNAME = f"streamsocket@{socket.gethostname()}"
+_MAX_EARLY = 1024
+"""Packets that are held until PLAY is answered, and it is known what should have come first."""
 
 
 @dataclass(slots=True)
@@ -77,8 +81,9 @@ async def open_url(
     transport: TransportWish = "auto",
     timeout_s: float = 10.0,
     keep_timestamps: bool = False,
+    kinds: Collection[Kind] = BOTH,
 ) -> AsyncIterator[Session]:
-    """Play a stream, for as long as the context lasts.
+    """Play a stream, or the `kinds` that are wanted of it, for as long as the context lasts.
 
     `transport="auto"` asks for the picture over UDP and the sound over TCP (`"mixed"`). Where the
     server refuses that, or nothing comes over UDP within 2 s, it asks for both over TCP, and where
@@ -94,7 +99,13 @@ async def open_url(
     wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
     if transport == "auto" and url.lower().startswith("rtsps:"):
         wishes = ["tcp"]
-    session = Session(url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps)
+
+    def new_session() -> Session:
+        return Session(
+            url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps, kinds=kinds
+        )
+
+    session = new_session()
     try:
         while True:
             wish = wishes.pop(0)
@@ -113,9 +124,7 @@ async def open_url(
                 if refusal.unsupported == wishes[0]:
                     wishes.reverse()
             await session.close()
-            session = Session(
-                url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps
-            )
+            session = new_session()
             session.fallback = f"{obstacle} Everything was asked for over {wishes[0].upper()}."
         yield session
     finally:
@@ -130,7 +139,13 @@ class Session:
     """
 
     def __init__(
-        self, url: str, *, began: float, timeout_s: float, keep_timestamps: bool = False
+        self,
+        url: str,
+        *,
+        began: float,
+        timeout_s: float,
+        keep_timestamps: bool = False,
+        kinds: Collection[Kind] = BOTH,
     ) -> None:
         self.tracks: list[SessionTrack] = []
         """What is played: one picture, one sound, or one of them."""
@@ -141,6 +156,7 @@ class Session:
         self._began = began
         self._timeout_s = timeout_s
         self._keep_timestamps = keep_timestamps
+        self._kinds = kinds
         self._client = RtspClient(
             url, timeout_s=timeout_s, on_packet=self._receive, on_lost=self._lost
         )
@@ -150,7 +166,12 @@ class Session:
         self._ended = False
         self._last_arrival = 0.0
         self._ticker: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0  # in seconds since the epoch
         self._next_report = 0.0
+        self._patience_s = KEEPING_PATIENCE_S if keep_timestamps else REPAIR_S
+        self._plays = False
+        self._early: list[tuple[int, bool, bytes, float]] = []
 
     @property
     def url(self) -> str:
@@ -166,6 +187,31 @@ class Session:
     def dropped(self) -> Counter[int]:
         """Access units the reader was too slow for, by track."""
         return self._backlog.dropped
+
+    @property
+    def patience_s(self) -> float:
+        """How long a packet that is missing on UDP is waited for, in seconds.
+
+        It can be set at any time. Where the server doesn't send again what is asked for, it is
+        waited for 0.1 s at most.
+        """
+        return self._patience_s
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._patience_s = seconds
+        for track in self.tracks:
+            track.receiver.patience_s = seconds
+        self._set_alarm()
+
+    def request_keyframe(self, track_index: int) -> None:
+        """Ask for a keyframe of a track, until one comes, but not more than twice a second.
+
+        Does nothing where the server doesn't understand that (RFC 4585, 6.3.1). A keyframe that is
+        needed because something was lost is asked for without this.
+        """
+        self.tracks[track_index].receiver.request_keyframe()
+        self._give_feedback(track_index, time())
 
     def __aiter__(self) -> Self:
         return self
@@ -196,37 +242,45 @@ class Session:
             protocol: Protocol = wish if wish != "mixed" else _MIXED[codec.kind]
             await client.setup(track, media, protocol)
             receiver = Receiver(
-                track, codec, media.fmtp, media.payload_type, ordered=protocol == "tcp"
+                track,
+                codec,
+                media.fmtp,
+                media.payload_type,
+                ordered=protocol == "tcp",
+                feedback=media.feedback if protocol != "multicast" else (),
+                round_trip_s=client.round_trip_s,
             )
+            receiver.patience_s = self._patience_s
             self.tracks.append(SessionTrack(codec.kind, media.frame_rate, protocol, receiver))
         self._backlog = Backlog([track.kind for track in self.tracks])
-        await client.play(keep_timestamps=self._keep_timestamps)
+        beginnings = await client.play(keep_timestamps=self._keep_timestamps)
         self.milestones.playing_s = self._elapsed()
+        for track, sequence in beginnings.items():
+            self.tracks[track].receiver.begin_at(sequence)
         self._last_arrival = monotonic()
         self._next_report = self._last_arrival + REPORT_INTERVAL_S
+        self._plays = True
+        early, self._early = self._early, []
+        for packet in early:
+            self._receive(*packet)
         self._tick()
 
     def _chosen(self, medias: list[Media]) -> list[tuple[Media, Codec]]:
-        """The first picture and the first sound that can be played; the rest is left alone."""
-        chosen: dict[Kind, tuple[Media, Codec]] = {}
-        # To a camera, what is marked sendonly is the viewer's own voice: it comes last.
-        for media in sorted(medias, key=lambda media: media.direction == "sendonly"):
-            if media.kind not in ("video", "audio"):
-                continue
+        """What can be played of the kinds that are wanted; the rest is left alone."""
+        chosen, left = choose(media for media in medias if media.kind in self._kinds)
+        for media in left:
             kind: Kind = "video" if media.kind == "video" else "audio"
-            name = NAMES[kind]
             if media.codec is None:
-                reason = f"The {name} cannot be played. {media.unsupported}"
-            elif kind in chosen:
-                reason = f"There is more than one {name}; the first is played."
+                reason = f"The {NAMES[kind]} cannot be played. {media.unsupported}"
             else:
-                chosen[kind] = media, media.codec
-                continue
+                reason = f"There is more than one {NAMES[kind]}; the first is played."
             self.left_alone.append(LeftAlone(kind, media.encoding, reason))
         if not chosen:
             reasons = " ".join(track.reason for track in self.left_alone)
+            if not reasons and len(self._kinds) == 1:
+                reasons = f"It has no {NAMES[next(iter(self._kinds))]}."
             raise ConnectError(f"Nothing of {self.url} can be played. {reasons}".rstrip())
-        return list(chosen.values())
+        return chosen
 
     async def udp_arrives(self) -> bool:
         """Wait for the first datagram, where one is to come at all."""
@@ -245,6 +299,11 @@ class Session:
         self._last_arrival = monotonic()
         if self.tracks[track].transport != "tcp":
             self._udp_arrived.set()
+        if not is_rtcp and self.milestones.first_packet_s is None:
+            self.milestones.first_packet_s = self._elapsed()
+        if not self._plays and len(self._early) < _MAX_EARLY:
+            self._early.append((track, is_rtcp, data, arrival))
+            return
         receiver = self.tracks[track].receiver
         if is_rtcp:
             receiver.receive_rtcp(data, arrival)
@@ -252,9 +311,35 @@ class Session:
                 self._ended = True
                 self._stop()
             return
-        if self.milestones.first_packet_s is None:
-            self.milestones.first_packet_s = self._elapsed()
         self._backlog.put(receiver.receive_rtp(data, arrival))
+        self._give_feedback(track, arrival)
+        self._set_alarm()
+
+    def _give_feedback(self, track: int, now: float) -> None:
+        """Ask for what is missing, where that is of any use."""
+        if feedback := self.tracks[track].receiver.feedback(now):
+            self._client.send_rtcp(track, feedback)
+
+    def _set_alarm(self) -> None:
+        """Be woken when a missing packet is to be asked for, or given up."""
+        deadlines = [track.receiver.deadline for track in self.tracks]
+        moment = min((each for each in deadlines if each is not None), default=None)
+        if moment is None or self._ended:
+            return
+        if self._alarm:
+            if self._alarm_at <= moment:
+                return  # it is set anew then
+            self._alarm.cancel()
+        self._alarm_at = moment
+        self._alarm = asyncio.get_running_loop().call_later(max(0.0, moment - time()), self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        now = time()
+        for index, track in enumerate(self.tracks):
+            self._backlog.put(track.receiver.expire(now))
+            self._give_feedback(index, now)
+        self._set_alarm()
 
     def _lost(self, failure: ConnectError) -> None:
         """The connection is no more: the end of the stream, or of the server."""
@@ -268,20 +353,21 @@ class Session:
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
         for track in self.tracks:
             self._backlog.put(track.receiver.flush())
         self._backlog.close()
 
     def _tick(self) -> None:
-        """Give up missing packets, report, and notice silence."""
+        """Report, and notice silence."""
         self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
         now, wall = monotonic(), time()
-        for track in self.tracks:
-            self._backlog.put(track.receiver.expire(wall))
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL_S
             for index, track in enumerate(self.tracks):
-                report = track.receiver.receiver_report(wall, _CNAME)
+                report = track.receiver.receiver_report(wall)
                 if report:
                     self._client.send_rtcp(index, report)
         if now - self._last_arrival > self._timeout_s:

@@ -20,6 +20,7 @@ SAMPLE_RATE = 48_000
 
 _AAC_FRAME = 1024
 _OPUS_FRAME = 960
+_OPUS_SHORT_FRAME = 480
 _G711_RATE = 8_000
 _G711_FRAME = 160
 # Five milliseconds of stereo, ten of mono: 960 bytes, which fit into a packet.
@@ -115,16 +116,23 @@ class OpusEncoder(AudioEncoder):
 
     codec: Opus
 
-    def __init__(self, layout: str = "stereo", bit_rate: int | None = None) -> None:
-        """Open the encoder for a channel layout by FFmpeg's names."""
+    def __init__(
+        self, layout: str = "stereo", bit_rate: int | None = None, *, low_delay: bool = False
+    ) -> None:
+        """Open the encoder for a channel layout by FFmpeg's names.
+
+        With `low_delay`, frames are of 10 ms and 2.5 ms are looked ahead instead of 6.5 ms
+        (RFC 6716, 2.1.5).
+        """
+        options = {"application": "lowdelay", "frame_duration": "10"} if low_delay else {}
         channels = {"mono": 1, "stereo": 2}[layout]
         super().__init__(
             "libopus",
             layout,
             sample_format="flt",
-            frame_size=_OPUS_FRAME,
+            frame_size=_OPUS_SHORT_FRAME if low_delay else _OPUS_FRAME,
             bit_rate=bit_rate or _OPUS_BIT_RATE * channels,
-            options={"vbr": "off"},
+            options={"vbr": "off", **options},
         )
         self.codec = Opus(channels)
 

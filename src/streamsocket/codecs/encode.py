@@ -69,17 +69,20 @@ def encodable_size(codec: str, width: int, height: int) -> tuple[int, int]:
     )
 
 
-def make_audio_encoder(codec: str, channels: int, *, bit_rate: int | None = None) -> AudioEncoder:
+def make_audio_encoder(
+    codec: str, channels: int, *, bit_rate: int | None = None, in_a_hurry: bool = False
+) -> AudioEncoder:
     """Open the encoder for sound of so many channels, or of as many as the codec has of them.
 
-    `bit_rate` in bits a second, of AAC and Opus; None for one that suits.
+    `bit_rate` in bits a second, of AAC and Opus; None for one that suits. `in_a_hurry` gives up
+    some of Opus's quality for less delay.
     """
     layout = "mono" if channels == 1 else "stereo"
     match codec:
         case "aac":
             return AacEncoder("5.1" if channels == 6 else layout, bit_rate)
         case "opus":
-            return OpusEncoder(layout, bit_rate)
+            return OpusEncoder(layout, bit_rate, low_delay=in_a_hurry)
         case "pcmu" | "pcma":
             return G711Encoder(codec)
         case "l16":

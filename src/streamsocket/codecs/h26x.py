@@ -36,8 +36,12 @@ class H264Encoder(VideoEncoder):
         preset: str = "veryfast",
         keyframe_every_s: float = KEYFRAME_EVERY_S,
         colours: Colours = UNSPECIFIED,
+        threads: int | None = None,
     ) -> None:
-        """Open the encoder for `rate` pictures a second of `width` x `height` (both even)."""
+        """Open the encoder for `rate` pictures a second of `width` x `height` (both even).
+
+        Every one of the `threads` codes a slice of each picture; None is one for each processor.
+        """
         bit_rate = bit_rate or bit_rate_for(width, height, rate)
         options = {
             "preset": preset,
@@ -47,6 +51,8 @@ class H264Encoder(VideoEncoder):
             "sc_threshold": "0",  # keyframes come when they are due, no sooner
             **constant_rate(bit_rate),
         }
+        if threads:
+            options["threads"] = str(threads)
         size = width, height
         super().__init__(
             "libx264",

@@ -13,6 +13,11 @@ from streamsocket.rtp.mjpeg import MAX_SIDE
 _BITS = 8
 
 
+def mjpeg_bit_rate(width: int, height: int, rate: Fraction) -> int:
+    """Bits a second that suit Motion JPEG's pictures of that size and rate."""
+    return _BITS * bit_rate_for(width, height, rate)
+
+
 class MjpegEncoder(VideoEncoder):
     """Baseline JPEG, 4:2:0, with the usual Huffman tables."""
 
@@ -26,7 +31,7 @@ class MjpegEncoder(VideoEncoder):
         self, width: int, height: int, rate: Fraction, *, bit_rate: int | None = None
     ) -> None:
         """Open the encoder for pictures whose sides are multiples of 8, up to 2040."""
-        bit_rate = bit_rate or _BITS * bit_rate_for(width, height, rate)
+        bit_rate = bit_rate or mjpeg_bit_rate(width, height, rate)
         options = {
             "huffman": "default",
             "minrate": str(bit_rate),

@@ -28,10 +28,12 @@ class Scaler:
     ) -> None:
         """`rotation` in degrees against the clock; `pixel_aspect` is a pixel's width by height.
 
-        What comes out has square pixels and the `pixel_format` of that name; `in_bt601` converts
-        colours to that matrix, otherwise they keep theirs.
+        What comes out has square pixels and the `pixel_format` of that name, in limited range but
+        for JPEG's formats; `in_bt601` converts colours to that matrix, otherwise they keep theirs.
         """
-        self._matrix = ":out_color_matrix=bt601" if in_bt601 else ""
+        matrix = ":out_color_matrix=bt601" if in_bt601 else ""
+        # Encoders take what they are given for limited range, unless its format says otherwise.
+        self._colours = f"{matrix}:out_range={'full' if 'yuvj' in pixel_format else 'limited'}"
         self._size = size
         self._rotation = rotation
         self._pixel_aspect = pixel_aspect
@@ -59,7 +61,7 @@ class Scaler:
         )
         shown = shown_size(frame.width, frame.height, self._rotation, self._pixel_aspect)
         width, height = fitted(shown, self._size)
-        steps = [*_TURN.get(self._rotation, []), f"scale={width}:{height}{self._matrix}"]
+        steps = [*_TURN.get(self._rotation, []), f"scale={width}:{height}{self._colours}"]
         if (width, height) != self._size:
             steps.append("pad={}:{}:(ow-iw)/2:(oh-ih)/2".format(*self._size))
         for step in [*steps, "setsar=1", f"format={self._pixel_format}", "buffersink"]:

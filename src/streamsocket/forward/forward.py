@@ -34,8 +34,12 @@ class Forward:
         *,
         transport: PushTransport = "auto",
         on_status: Callable[[ForwardStatus], None] = lambda status: None,
+        backoff: Backoff | None = None,
     ) -> None:
-        """`url` is `rtsp://…` or `rtmp://…`, with user and password where they are needed."""
+        """`url` is `rtsp://…` or `rtmp://…`, with user and password where they are needed.
+
+        `backoff` says how long it waits before it tries again.
+        """
         self.name = name
         self.url = url
         self.status = ForwardStatus(name, without_credentials(url))
@@ -43,6 +47,7 @@ class Forward:
         self._loop = loop
         self._transport: PushTransport = transport
         self._on_status = on_status
+        self._backoff = backoff or Backoff()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         hub.subscribe(self._stream_changed)
@@ -69,7 +74,7 @@ class Forward:
             self._changed.set()
 
     async def _run(self) -> None:
-        backoff = Backoff()
+        backoff = self._backoff
         while True:
             stream = await self._live_stream()
             self._set(state="connecting")

@@ -11,6 +11,7 @@ from streamsocket.errors import ConnectError, SourceError
 from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.snapshot import track_statuses
+from streamsocket.preview.door import LocalDoor
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
@@ -44,7 +45,9 @@ class Publishing:
     ) -> None:
         """`on_status` is called when something has changed."""
         loop = asyncio.get_running_loop()
+        self._loop = loop
         self._hub = Hub(loop)
+        self._door: LocalDoor | None = None
         self._on_status = on_status
         self._over: asyncio.Future[None] = loop.create_future()
         self._has_been_live = False
@@ -62,6 +65,13 @@ class Publishing:
     def target(self) -> str:
         """Where it is published, without user and password."""
         return self._forward.target
+
+    def preview_url(self) -> str:
+        """Where a window on this machine can watch what is sent."""
+        if self._door is None:
+            self._door = LocalDoor(self._hub, self._loop)
+            self._door.open()
+        return self._door.url(_NAME)
 
     def status(self) -> PublishingStatus:
         """How it is going at this moment."""
@@ -83,6 +93,8 @@ class Publishing:
             await self._source.stop()
             self._hub.remove(_NAME)
             await self._forward.stop()
+            if self._door:
+                self._door.close()
             self._hub.close()
 
     def _source_changed(self, status: SourceStatus) -> None:

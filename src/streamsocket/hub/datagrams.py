@@ -7,9 +7,12 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamsocket.hub.wire import DatagramRun
+
+if TYPE_CHECKING:
+    from streamsocket.hub.output import Output
 
 Address = tuple[Any, ...]
 """A socket address as `socket.sendto` takes it: (host, port) or IPv6's four values."""
@@ -25,15 +28,13 @@ class DatagramSocket:
         """Whether there is `segmentation` is asked of the kernel, unless it is said here."""
         self.socket = udp_socket
         self.segmentation = has_segmentation(udp_socket) if segmentation is None else segmentation
-        self.failed_packets = 0
-        """Packets the kernel refused to send: no route, a firewall's rule, …"""
 
     def sendable(self, runs: Sequence[DatagramRun]) -> Sequence[DatagramRun]:
         """The runs, cut into single packets where the kernel doesn't do that."""
         return runs if self.segmentation else singles(runs)
 
-    def send(self, run: DatagramRun, address: Address) -> bool:
-        """Send one run to one address; False if the socket's buffer is full."""
+    def send(self, run: DatagramRun, address: Address, output: Output) -> bool:
+        """Send one run to one viewer; False if the socket's buffer is full."""
         try:
             if run.packets == 1:
                 self.socket.sendto(run.data, address)
@@ -42,13 +43,13 @@ class DatagramSocket:
         except BlockingIOError:
             return False
         except OSError as error:
-            self.refused(run, address, error)
+            self.refused(run, address, output, error)
         return True
 
-    def refused(self, run: DatagramRun, address: Address, error: OSError) -> None:
+    def refused(self, run: DatagramRun, address: Address, output: Output, error: OSError) -> None:
         """The kernel refused a run: without segmentation it may still go."""
         if run.packets == 1:
-            self.failed_packets += 1
+            output.track.unsent_packets += 1
             return
         if error.errno == errno.EIO:
             # The device cannot compute the segments' checksums (udp_send_skb in the kernel).
@@ -57,7 +58,7 @@ class DatagramSocket:
             try:
                 self.socket.sendto(single.data, address)
             except OSError:
-                self.failed_packets += 1
+                output.track.unsent_packets += 1
 
 
 def has_segmentation(udp_socket: socket.socket) -> bool:

@@ -62,6 +62,11 @@ class Hub:
         """
         self._providers[name] = wanted
 
+    def unprovide(self, name: str) -> None:
+        """Nobody sees to this stream any more; it ends, if there is one."""
+        self._providers.pop(name, None)
+        self.remove(name)
+
     def want(self, name: str) -> None:
         """Somebody asks for that stream: who provides it is told, if it has no publisher."""
         stream = self._streams.get(name)

@@ -80,8 +80,6 @@ class Intake:
         """
         self.malformed = 0
         """Packets that broke the rules of RTP, RTCP or of their payload format."""
-        self.jumps = 0
-        """How often the publisher's timestamps began anew."""
         self.ended = False
         """The publisher has said goodbye."""
         self.statistics = ReceptionStatistics(codec.clock_rate)
@@ -293,7 +291,7 @@ class Intake:
             newest, before = self._newest
             step_s = (timestamp - newest) / self._clock_rate
             if step_s < -JUMP_S or step_s > arrival - before + JUMP_S:
-                self.jumps += 1
+                self._publication.note_jumps(1)
                 follows = newest + round(max(arrival - before, 0.0) * self._clock_rate)
                 self._shift += follows - timestamp
                 timestamp = follows

@@ -67,6 +67,8 @@ class Stream:
         """How it is published, for people: `RTSP`; empty for a source of the server's own."""
         self._published_at = 0.0
         self._publisher_lost_at = 0.0
+        self.timestamp_jumps = 0
+        """How often its publishers' timestamps jumped, which viewers are spared."""
         self.added_latency = Histogram()
         """From the arrival of a batch to its last copy being out."""
         self._epoch: float | None = None
@@ -213,6 +215,11 @@ class Stream:
         """Packets that slow viewers were too late for, all of them together."""
         return sum(track.skipped_packets for track in self.tracks)
 
+    @property
+    def unsent_packets(self) -> int:
+        """Packets that the system would not send over UDP, all viewers together."""
+        return sum(track.unsent_packets for track in self.tracks)
+
     def _place(self, track: StreamTrack, timestamp: int, capture_time: float) -> None:
         """Find the place in the timeline of what a publication's track begins with.
 
@@ -292,6 +299,10 @@ class Publication:
         if self._stream.publication is self:
             own = self._stream.tracks[track]
             own.track = replace(own.track, codec=codec)
+
+    def note_jumps(self, count: int) -> None:
+        """So many jumps of the publisher's timestamps were taken out."""
+        self._stream.timestamp_jumps += count
 
     def report_soon(self, track: int) -> None:
         """When things were captured is known better than before: let viewers know."""

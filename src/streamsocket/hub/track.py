@@ -64,6 +64,8 @@ class StreamTrack:
         self.octets = 0
         self.skipped_packets = 0
         self.resent_packets = 0
+        self.unsent_packets = 0
+        """What the system would not send over UDP: no route, a firewall's rule, a full buffer."""
 
     def begin_publication(self, track: Track) -> None:
         """The next batch is a new publisher's first: find its place in the timeline anew.

@@ -45,11 +45,6 @@ class UdpSender:
         self._rtcp = rtcp_socket
         self._waiting: dict[Output, deque[DatagramRun]] = {}
 
-    @property
-    def failed_packets(self) -> int:
-        """Packets the kernel refused to send: no route, a firewall's rule, …"""
-        return self._datagrams.failed_packets
-
     # What the fan-out calls: many viewers at once.
 
     def send_runs(self, runs: Sequence[DatagramRun], targets: dict[Output, Address]) -> None:
@@ -74,7 +69,7 @@ class UdpSender:
                 except BlockingIOError:
                     blocked.append(output)
                 except OSError as error:
-                    self._datagrams.refused(run, address, error)
+                    self._datagrams.refused(run, address, output, error)
             for output in blocked:
                 self._wait(output, runs[position:])
 
@@ -91,7 +86,7 @@ class UdpSender:
             self._wait(output, runs)
             return
         for position, run in enumerate(runs):
-            if not self._datagrams.send(run, _target(output).rtp):
+            if not self._datagrams.send(run, _target(output).rtp, output):
                 self._wait(output, runs[position:])
                 return
 
@@ -130,12 +125,12 @@ class UdpSender:
         if len(waiting) + len(runs) <= _MAX_WAITING_RUNS:
             waiting.extend(runs)
         else:
-            self._datagrams.failed_packets += sum(run.packets for run in runs)
+            output.track.unsent_packets += sum(run.packets for run in runs)
 
     def _writable(self) -> None:
         for output, runs in tuple(self._waiting.items()):
             while runs:
-                if not self._datagrams.send(runs[0], _target(output).rtp):
+                if not self._datagrams.send(runs[0], _target(output).rtp, output):
                     return
                 runs.popleft()
             self._waiting.pop(output, None)

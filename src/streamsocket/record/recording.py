@@ -178,10 +178,7 @@ class StreamRecording:
             self._want_keyframe()
         try:
             self._write(segment, self._lead, unit, now)
-        except NewFileNeededError:
-            if not unit.keyframe:
-                self._awaits_keyframe = True
-                return
+        except NewFileNeededError:  # which only keyframes cause
             self._turn_over(unit, seconds, now, "tracks changed")
             if self._segment:
                 self._write(self._segment, self._lead, unit, now)
@@ -252,7 +249,7 @@ class StreamRecording:
             self._finish(segment, "write error")
 
     def _release(self, until_s: float, now: float) -> None:
-        """Write the held sound up to that time, each frame into the file it belongs to."""
+        """Write what is held up to that time, each unit into the file it belongs to."""
         held = self._held
         while held and held[0][0] <= until_s:
             seconds, track, unit = held.popleft()
@@ -269,7 +266,7 @@ class StreamRecording:
                 continue
             try:
                 self._write(segment, track, unit, now)
-            except NewFileNeededError:
+            except NewFileNeededError:  # a second picture that changed
                 self._tracks_changed = True
 
     def _finish_previous(self) -> None:

@@ -179,9 +179,7 @@ class Recording:
         lost_before, left_out_before = progress.lost, progress.left_out
         async for received in session:
             await self._write(received)
-            progress.lost = lost_before + sum(
-                track.receiver.statistics.lost for track in session.tracks
-            )
+            progress.lost = lost_before + sum(track.receiver.lost for track in session.tracks)
             progress.left_out = left_out_before + session.dropped.total()
             if self._seconds is not None and progress.seconds >= self._seconds:
                 return

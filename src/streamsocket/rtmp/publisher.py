@@ -49,6 +49,9 @@ class Publication(Protocol):
     def write(self, track: int, batch: Batch) -> None:
         """Take a batch of the track with that index."""
 
+    def note_jumps(self, count: int) -> None:
+        """So many jumps of the publisher's timestamps were taken out."""
+
     def flush(self) -> None:
         """Send on what has been written."""
 
@@ -105,6 +108,7 @@ class Publisher:
         self.malformed = 0
         """Messages that made no sense and were left out."""
         self.timestamps = TimestampRepair()
+        self._noted_jumps = 0
         self._publish = publish
         self._on_replaced = on_replaced
         self._publication: Publication | None = None
@@ -159,6 +163,9 @@ class Publisher:
     def flush(self) -> None:
         """Send on what came since the last flush."""
         if self._publication:
+            jumps = self.timestamps.repairs
+            self._publication.note_jumps(jumps - self._noted_jumps)
+            self._noted_jumps = jumps
             self._publication.flush()
 
     def close(self) -> None:

@@ -64,7 +64,6 @@ class RtmpServer:
         self._check_free = check_free
         self._connections: dict[RtmpConnection, None] = {}
         self._per_address: Counter[str] = Counter()
-        self._past_repairs = 0
         self._listener: socket.socket | None = None
         self._starting: asyncio.Task[asyncio.Server] | None = None
         self._timer: TimerHandle | None = None
@@ -104,17 +103,6 @@ class RtmpServer:
         """How many connections are open."""
         return len(self._connections)
 
-    @property
-    def publishers(self) -> int:
-        """How many of them publish."""
-        return sum(each.publisher is not None for each in self._connections)
-
-    @property
-    def timestamp_repairs(self) -> int:
-        """How many jumps of publishers' timestamps were taken out since the start."""
-        live = (each.publisher for each in self._connections)
-        return self._past_repairs + sum(each.timestamps.repairs for each in live if each)
-
     # What connections call.
 
     def admit(self, connection: RtmpConnection) -> bool:
@@ -140,7 +128,6 @@ class RtmpServer:
 
     def count(self, publisher: Publisher) -> None:
         """A publisher's stream has ended: keep what was counted of it."""
-        self._past_repairs += publisher.timestamps.repairs
         if publisher.malformed:
             self.refused["malformed_media"] += publisher.malformed
 

@@ -134,9 +134,12 @@ class NalFormat(ABC):
                 return False
             header = self.fragmented_header(payload)
             return self.begins_access_unit(header + payload[data_at : data_at + 1])
+        if role == AGGREGATION:
+            first = self.syntax.header_size + 2
+            return self.begins_access_unit(payload[first : first + self.syntax.header_size + 1])
         if role in (KEYFRAME, SLICE):
             return self.syntax.starts_picture(payload)
-        return role in (PREFIX, AGGREGATION)
+        return role == PREFIX
 
     def _role(self, kind: int) -> int:
         syntax = self.syntax

@@ -21,7 +21,8 @@ class ReorderBuffer(Generic[Item]):
     def __init__(self, max_age_s: float, max_packets: int) -> None:
         self.dropped = 0
         """Duplicates, and packets that came when they had been given up."""
-        self._max_age_s = max_age_s
+        self.max_age_s = max_age_s
+        """May be changed at any time; it holds for what waits already, too."""
         self._max_packets = max_packets
         self._next: int | None = None
         self._waiting: dict[int, tuple[Item, float]] = {}
@@ -47,7 +48,7 @@ class ReorderBuffer(Generic[Item]):
     def deadline(self) -> float | None:
         """When `expire` has something to do; None while nothing waits."""
         for _, arrival in self._waiting.values():
-            return arrival + self._max_age_s  # the first put in is the oldest
+            return arrival + self.max_age_s  # the first put in is the oldest
         return None
 
     def push(self, sequence: int, item: Item, now: float) -> list[tuple[Item, bool]]:

@@ -6,7 +6,7 @@ from streamsocket.rtp.rtcp import ReportBlock, ntp_from_unix
 
 _MAX_JUMP = 3000
 """Sequence numbers further away than this mean a restart of the sender (RFC 3550, A.1)."""
-_REMEMBERED = 1024
+_REMEMBERED = 4096
 """Packets whose sequence numbers are known, to tell duplicates from latecomers."""
 
 
@@ -47,8 +47,14 @@ class ReceptionStatistics:
         """Interarrival jitter in seconds."""
         return self.jitter / self._clock_rate
 
-    def packet(self, sequence: int, timestamp: int, arrival: float) -> None:
-        """Take in a packet: unwrapped sequence number and timestamp, arrival in seconds."""
+    def packet(
+        self, sequence: int, timestamp: int, arrival: float, *, resent: bool = False
+    ) -> None:
+        """Take in a packet: unwrapped sequence number and timestamp, arrival in seconds.
+
+        One that was `resent` is received late for another reason than the network's, and says
+        nothing about its order and its jitter.
+        """
         recent = self._recent
         slot = sequence % _REMEMBERED
         if recent[slot] == sequence:
@@ -62,14 +68,14 @@ class ReceptionStatistics:
         elif highest < sequence <= highest + _MAX_JUMP:
             self._highest = sequence
         elif highest - _MAX_JUMP <= sequence < highest:
-            self.reordered += 1
+            self.reordered += not resent
             self._base = min(self._base, sequence)
         else:
             self._expected_before = self.expected
             self._base = self._highest = sequence
             self._transit = None
-
-        self._time(timestamp, arrival)
+        if not resent:
+            self._time(timestamp, arrival)
 
     def run(self, sequence: int, packets: int, timestamp: int, arrival: float) -> None:
         """Take in packets of one access unit that follow each other and came together.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -61,6 +62,7 @@ class RtspClient:
         self._channels: dict[int, tuple[int, bool]] = {}
         self._ports: dict[int, UdpPair] = {}
         self._protocols: set[Protocol] = set()
+        self._urls: dict[str, int] = {}  # tracks by what they were asked for under
         self._playing = False
 
     @property
@@ -72,6 +74,11 @@ class RtspClient:
     def server(self) -> str | None:
         """What the server calls itself."""
         return self._dialogue.server
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """How soon the server has answered at its quickest: hardly more than the network takes."""
+        return self._dialogue.round_trip_s
 
     async def connect(self) -> None:
         """Open the connection."""
@@ -110,6 +117,8 @@ class RtspClient:
             wish = TransportSpec("udp", multicast=True)
         else:
             wish = TransportSpec("tcp", interleaved=(2 * track, 2 * track + 1))
+        if media.profile == "AVPF":
+            wish = replace(wish, profile="AVPF")
         try:
             answer = await dialogue.request("SETUP", dialogue.protocol.request_setup(media, wish))
         except NonsenseError as error:
@@ -126,6 +135,7 @@ class RtspClient:
                 ) from refusal
             raise
         self._protocols.add(protocol)
+        self._urls[dialogue.protocol.track_url(media)] = track
         agreed = answer.transport or wish
         if protocol == "udp":
             server = dialogue.transport.get_extra_info("peername")
@@ -144,14 +154,22 @@ class RtspClient:
             for is_rtcp, channel in enumerate(agreed.interleaved or wish.interleaved or ()):
                 self._channels[channel] = track, bool(is_rtcp)
 
-    async def play(self, *, keep_timestamps: bool = False) -> None:
-        """Let the packets come; see `ClientProtocol.request_play`."""
+    async def play(self, *, keep_timestamps: bool = False) -> dict[int, int]:
+        """Let the packets come; see `ClientProtocol.request_play`.
+
+        Returns the sequence numbers that tracks begin with, as far as the server says.
+        """
         self._punch()
-        await self._dialogue.request(
+        answer = await self._dialogue.request(
             "PLAY", self._dialogue.protocol.request_play(keep_timestamps=keep_timestamps)
         )
         self._playing = True
         self._dialogue.stay_alive(self._punch)
+        return {
+            self._urls[info.url]: info.sequence
+            for info in answer.rtp_info
+            if info.url in self._urls and info.sequence is not None
+        }
 
     def send_rtcp(self, track: int, data: bytes) -> None:
         """Send RTCP about a track the way its packets come."""

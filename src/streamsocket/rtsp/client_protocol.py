@@ -131,12 +131,14 @@ class ClientProtocol:
         """Ask what the stream is made of."""
         return self._request("DESCRIBE", self.server.url, {"Accept": "application/sdp"})
 
+    def track_url(self, media: Media) -> str:
+        """What a track is asked for under, and what RTP-Info calls it."""
+        return sdp.resolve_control(self._control_url, media.control)
+
     def request_setup(self, media: Media, transport: TransportSpec) -> bytes:
         """Ask for one track over a transport."""
-        url = sdp.resolve_control(self._control_url, media.control)
-        return self._request(
-            "SETUP", url, {"Transport": transport.serialise()}, transport=transport
-        )
+        headers = {"Transport": transport.serialise()}
+        return self._request("SETUP", self.track_url(media), headers, transport=transport)
 
     def request_announce(self, description: str) -> bytes:
         """Say what we are going to publish, in SDP."""

@@ -12,7 +12,8 @@ import socket
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
-from time import time
+from math import inf
+from time import monotonic, time
 from typing import Protocol
 
 from streamsocket.errors import ConnectError, ParseError
@@ -81,6 +82,8 @@ class Dialogue:
         """When the step that is being taken must be over, by the loop's clock."""
         self.server: str | None = None
         """What the server calls itself."""
+        self.round_trip_s: float | None = None
+        """How soon the server has answered at its quickest: hardly more than the network takes."""
         self._listener = listener
         self._timeout_s = timeout_s
         self._gone: asyncio.Future[None] | None = None
@@ -185,10 +188,13 @@ class Dialogue:
             raise self._vanished()
         answered: asyncio.Future[Responded] = asyncio.get_running_loop().create_future()
         self._answer = method, answered
+        began = monotonic()
         self.write(request)
         try:
             async with asyncio.timeout_at(self.deadline):
-                return await answered
+                response = await answered
+            self.round_trip_s = min(monotonic() - began, self.round_trip_s or inf)
+            return response
         except TimeoutError:
             silence = "" if self._understood else ", nor anything else: does it speak RTSP"
             raise ConnectError(

@@ -188,8 +188,6 @@ def _supported(media: Media) -> Media:
         raise UnsupportedMediaError(f"m={media.kind[:20]} is neither picture nor sound")
     if media.codec is None:
         raise UnsupportedMediaError(media.unsupported or "a track is of no codec known here")
-    if media.codec.kind != media.kind:
-        raise UnsupportedMediaError(f"{media.encoding[:20]} is announced as {media.kind}")
     return media
 
 

@@ -11,9 +11,9 @@ from typing import Protocol as Interface
 from streamsocket.errors import ConnectError
 from streamsocket.hub.intake import REORDER_S, Intake
 from streamsocket.hub.stream import Publication
-from streamsocket.media.codec import Codec, Kind, Track
+from streamsocket.media.codec import Codec, Track
 from streamsocket.rtsp.client import Protocol, RtspClient, TransportRefusedError
-from streamsocket.rtsp.sdp import Media
+from streamsocket.rtsp.sdp import Media, choose
 
 SILENCE_S = 10.0
 """A camera that sends nothing for so long is connected to anew."""
@@ -170,16 +170,10 @@ class _Pull:
                 intake.request_keyframe()
 
 
-def _chosen(medias: list[Media], url: str) -> list[tuple[Media, Codec]]:
-    """The first picture and the first sound that are known here, the picture first."""
-    chosen: dict[Kind, tuple[Media, Codec]] = {}
-    reasons = []
-    # To a camera, what is marked sendonly is the viewer's own voice: it comes last.
-    for media in sorted(medias, key=lambda media: media.direction == "sendonly"):
-        if media.codec is None:
-            reasons.append(media.unsupported or "")
-        elif media.codec.kind == media.kind:
-            chosen.setdefault(media.codec.kind, (media, media.codec))
+def _chosen(medias: Sequence[Media], url: str) -> list[tuple[Media, Codec]]:
+    """What can be passed on, the picture first."""
+    chosen, left = choose(medias)
     if not chosen:
-        raise ConnectError(f"Nothing of {url} can be passed on. {' '.join(reasons)}".rstrip())
-    return sorted(chosen.values(), key=lambda each: each[1].kind != "video")
+        reasons = " ".join(media.unsupported for media in left if media.unsupported)
+        raise ConnectError(f"Nothing of {url} can be passed on. {reasons}".rstrip())
+    return sorted(chosen, key=lambda each: each[1].kind != "video")

@@ -7,12 +7,12 @@ every rule of it, so the parser takes what it can and says of each media what it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import Codec, Track
+from streamsocket.media.codec import Codec, Kind, Track
 from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE, codec_from_sdp, sdp_attributes
 
 MAX_MEDIAS = 32
@@ -62,6 +62,8 @@ class Media:
     direction: str = "sendrecv"
     """`sendonly` is what a camera calls the way back, for the viewer's own voice."""
     frame_rate: Fraction | None = None
+    profile: str = "AVP"
+    """RTP's profile in capitals: AVPF where feedback comes at once (RFC 4585), or another."""
     feedback: frozenset[str] = frozenset()
     """What the peer answers of RFC 4585's feedback: `nack`, `nack pli`, …"""
 
@@ -128,6 +130,19 @@ def parse(text: str) -> SessionDescription:
         control=session.control,
         medias=[_parse_media(section, session.direction) for section in sections],
     )
+
+
+def choose(medias: Iterable[Media]) -> tuple[list[tuple[Media, Codec]], list[Media]]:
+    """The first picture and the first sound whose codecs are known; and all that is left."""
+    chosen: dict[Kind, tuple[Media, Codec]] = {}
+    left = []
+    # To a camera, what is marked sendonly is the viewer's own voice: it comes last.
+    for media in sorted(medias, key=lambda media: media.direction == "sendonly"):
+        if media.codec is None or media.codec.kind in chosen:
+            left.append(media)
+        else:
+            chosen[media.codec.kind] = media, media.codec
+    return list(chosen.values()), left
 
 
 def resolve_control(base_url: str, control: str | None) -> str:
@@ -207,6 +222,7 @@ def _parse_media(lines: list[Line], session_direction: str | None) -> Media:
         control=attributes.control,
         direction=attributes.direction or session_direction or "sendrecv",
         frame_rate=attributes.frame_rate,
+        profile=fields[1].upper().removeprefix("RTP/") if len(fields) > 1 else "AVP",
     )
     if not payload_types:
         media.unsupported = "Its m= line names no RTP payload type."
@@ -234,8 +250,11 @@ def _describe_format(media: Media, payload_type: int, attributes: _Attributes) -
         media.unsupported = f"{media.encoding} is described without its clock rate."
     else:
         try:
-            media.codec = codec_from_sdp(
-                media.encoding, media.clock_rate, media.channels, media.fmtp
-            )
+            codec = codec_from_sdp(media.encoding, media.clock_rate, media.channels, media.fmtp)
         except ParseError as error:
             media.unsupported = str(error)
+            return
+        if codec.kind == media.kind:
+            media.codec = codec
+        else:
+            media.unsupported = f"{media.encoding} is announced as {media.kind[:20]}."

@@ -40,11 +40,9 @@ from streamsocket.rtsp.headers import (
 from streamsocket.rtsp.message import (
     VERSION,
     Frames,
-    Headers,
     Message,
     Parser,
     Request,
-    Response,
 )
 from streamsocket.rtsp.negotiation import (
     ForeignDestinationError,
@@ -65,39 +63,13 @@ from streamsocket.rtsp.server_events import (
     SetupRequested,
     TeardownRequested,
 )
+from streamsocket.rtsp.server_response import PHRASES, build_response
 from streamsocket.rtsp.url import StreamUrl, parse_stream_url, without_credentials
 
 METHODS = (
     "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, PAUSE, TEARDOWN, "
     "GET_PARAMETER, SET_PARAMETER"
 )
-
-MAX_REASON = 200
-
-_PHRASES = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    409: "Conflict",
-    415: "Unsupported Media Type",
-    451: "Parameter Not Understood",
-    453: "Not Enough Bandwidth",
-    454: "Session Not Found",
-    455: "Method Not Valid in This State",
-    457: "Invalid Range",
-    459: "Aggregate Operation Not Allowed",
-    460: "Only Aggregate Operation Allowed",
-    461: "Unsupported Transport",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "RTSP Version Not Supported",
-    551: "Option Not Supported",
-}
 
 
 class _RefusalError(Exception):
@@ -113,7 +85,7 @@ class _RefusalError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
-        self.counted_as = counted_as or _PHRASES[status].lower().replace(" ", "_")
+        self.counted_as = counted_as or PHRASES[status].lower().replace(" ", "_")
 
 
 @dataclass(slots=True)
@@ -185,7 +157,9 @@ class ServerProtocol:
                     yield self._answer_or_ask(message)
         except ParseError as error:
             self._broken = True
-            yield Reply(_response(400, str(error)).serialise(), refused="malformed", close=True)
+            yield Reply(
+                build_response(400, str(error)).serialise(), refused="malformed", close=True
+            )
 
     # Answers to events.
 
@@ -260,7 +234,7 @@ class ServerProtocol:
 
         `challenges` ask who the client is, one WWW-Authenticate header each.
         """
-        response = _response(status, message, event.request)
+        response = build_response(status, message, event.request)
         for challenge in challenges:
             response.headers.add("WWW-Authenticate", challenge)
         return response.serialise()
@@ -295,7 +269,7 @@ class ServerProtocol:
         try:
             return self._check(request)
         except _RefusalError as refusal:
-            response = _response(refusal.status, str(refusal), request, refusal.headers)
+            response = build_response(refusal.status, str(refusal), request, refusal.headers)
             return Reply(response.serialise(), refused=refusal.counted_as)
 
     def _check(self, request: Request) -> Event:
@@ -469,27 +443,6 @@ class ServerProtocol:
         fields = dict(headers or {})
         if with_session and self._session_id is not None:
             fields["Session"] = Session(self._session_id, self._timeout_s).serialise()
-        response = _response(200, "", request, fields)
+        response = build_response(200, "", request, fields)
         response.body = body
         return response.serialise()
-
-
-def _response(
-    status: int,
-    message: str,
-    request: Request | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A response whose reason says what happened: the one part of it that players show."""
-    reason = _PHRASES.get(status, "Refused")
-    if message:
-        printable = "".join(char if char.isprintable() else "?" for char in message)
-        reason = f"{reason}: {printable}"[:MAX_REASON]
-    fields = Headers()
-    cseq = request.headers.get("CSeq") if request else None
-    if cseq is not None:
-        fields.add("CSeq", cseq)
-    fields.add("Server", "StreamSocket")
-    for name, value in (headers or {}).items():
-        fields.add(name, value)
-    return Response(status, reason, fields)

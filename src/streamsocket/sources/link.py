@@ -1,16 +1,15 @@
 """What a source's process and the server say to each other, without I/O.
 
-Up, from the source: messages, each a header (its type, its length), then either an event as JSON
-or one batch of RTP packets as plain binary. Down, to the source: single bytes.
+Up, from the source: messages with events and batches. Down, to the source: single bytes.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from streamsocket.child_messages import BATCH, MessageDecoder, event_message, message_header
 from streamsocket.errors import ParseError
 from streamsocket.media.codec import Track
 from streamsocket.media.track_json import track_from_json, track_to_json
@@ -21,12 +20,12 @@ KEYFRAME = b"K"
 STOP = b"S"
 """Down: end now. The end of the connection means the same."""
 
-_MAX_EVENT = 1 << 16
-_MAX_BATCH = 1 << 24
+MUTE, UNMUTE = b"M", b"U"
+"""Down: send silence, or the sound again. Time goes on."""
+HIDE, SHOW = b"H", b"V"
+"""Down: close the camera and send a dark picture, or the camera's again."""
 
-_HEADER = struct.Struct("!cI")
-_EVENT = b"E"
-_BATCH = b"B"
+_MAX_EVENT = 1 << 16
 
 # Track, flags, number of packets, timestamp, capture time.
 _BATCH_HEADER = struct.Struct("!BBHQd")
@@ -58,6 +57,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """What was waited for is here, once `Tracks` were told; a sentence about what is missing."""
+
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where in its file the source is."""
 
@@ -80,7 +86,7 @@ class Failed:
     """Another try would fail as well: the file is missing, not a bug of ours."""
 
 
-Event = Tracks | Note | Waiting | Progress | Ended | Failed
+Event = Tracks | Note | Waiting | Live | Progress | Ended | Failed
 
 
 class TrackBatch(NamedTuple):
@@ -98,7 +104,7 @@ def encode_batch(track: int, batch: Batch) -> bytes:
     head = _BATCH_HEADER.pack(track, flags, count, batch.timestamp, batch.capture_time)
     length = _BATCH_HEADER.size + 2 * count + len(batch.buffer)
     return b"".join(
-        (_HEADER.pack(_BATCH, length), head, struct.pack(f"!{count}H", *sizes), batch.buffer)
+        (message_header(BATCH, length), head, struct.pack(f"!{count}H", *sizes), batch.buffer)
     )
 
 
@@ -112,58 +118,29 @@ def encode_event(event: Event) -> bytes:
             }
         case _:
             fields = asdict(event)
-    body = json.dumps([type(event).__name__, fields]).encode()
-    return _HEADER.pack(_EVENT, len(body)) + body
+    return event_message(type(event).__name__, fields)
 
 
-class Decoder:
+class Decoder(MessageDecoder[Event, TrackBatch]):
     """Cuts the bytes a source sends into messages, however they arrive."""
 
     def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[Event | TrackBatch]:
-        """Take more bytes; return the messages they complete, in order.
-
-        Raises `ParseError` where they make no sense; nothing can be read after that.
-        """
-        if self._rest:
-            data = self._rest + data
-        messages: list[Event | TrackBatch] = []
-        start = 0
-        while len(data) - start >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(data, start)
-            if length > (_MAX_BATCH if kind == _BATCH else _MAX_EVENT):
-                raise ParseError(f"A source's message of {length} bytes is too long.")
-            begin = start + _HEADER.size
-            if len(data) - begin < length:
-                break
-            start = begin + length
-            if kind == _BATCH:
-                messages.append(_decode_batch(data, begin, start))
-            elif kind == _EVENT:
-                messages.append(_decode_event(data[begin:start]))
-            else:
-                raise ParseError(f"A source's message has the unknown type {kind!r}.")
-        self._rest = data[start:]
-        return messages
+        super().__init__(_read_event, _read_batch, max_event=_MAX_EVENT)
 
 
-def _decode_batch(data: bytes, begin: int, end: int) -> TrackBatch:
-    sizes_at = begin + _BATCH_HEADER.size
-    if sizes_at > end:
-        raise ParseError("A source's batch ends inside its header.")
-    track, flags, count, timestamp, capture_time = _BATCH_HEADER.unpack_from(data, begin)
-    packets_at = sizes_at + 2 * count
-    if packets_at > end:
-        raise ParseError("A source's batch ends inside its list of sizes.")
-    sizes = struct.unpack_from(f"!{count}H", data, sizes_at)
-    if sum(sizes) != end - packets_at or not count:
-        raise ParseError("A source's batch is not as long as its packets.")
+def _read_batch(view: memoryview) -> TrackBatch:
+    try:
+        track, flags, count, timestamp, capture_time = _BATCH_HEADER.unpack_from(view)
+        sizes = struct.unpack_from(f"!{count}H", view, _BATCH_HEADER.size)
+    except struct.error:
+        raise ParseError("A batch ends inside its header.") from None
+    packets = bytes(view[_BATCH_HEADER.size + 2 * count :])
+    if sum(sizes) != len(packets) or not count:
+        raise ParseError("A batch is not as long as its packets.")
     return TrackBatch(
         track,
         Batch(
-            data[packets_at:end],
+            packets,
             sizes,
             timestamp,
             capture_time,
@@ -173,36 +150,27 @@ def _decode_batch(data: bytes, begin: int, end: int) -> TrackBatch:
     )
 
 
-def _decode_event(body: bytes) -> Event:
-    try:
-        name, fields = json.loads(body)
-        match name:
-            case "Tracks":
-                tracks = tuple(track_from_json(track) for track in fields["tracks"])
-                return Tracks(tracks, bool(fields["makes_keyframes"]))
-            case "Note":
-                return Note(str(fields["text"]))
-            case "Waiting":
-                return Waiting(str(fields["text"]))
-            case "Progress":
-                duration_s = fields["duration_s"]
-                return Progress(
-                    float(fields["position_s"]),
-                    None if duration_s is None else float(duration_s),
-                    int(fields["loops"]),
-                )
-            case "Ended":
-                return Ended()
-            case "Failed":
-                return Failed(str(fields["text"]), bool(fields["final"]))
-    except (
-        ValueError,  # not JSON, not UTF-8, or not two elements
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-        ZeroDivisionError,
-    ) as error:
-        raise ParseError(f"A source's event cannot be read: {body[:80]!r}.") from error
-    raise ParseError(f"A source's event has the unknown name {str(name)[:80]!r}.")
+def _read_event(name: str, fields: dict[str, Any]) -> Event | None:
+    match name:
+        case "Tracks":
+            tracks = tuple(track_from_json(track) for track in fields["tracks"])
+            return Tracks(tracks, bool(fields["makes_keyframes"]))
+        case "Note":
+            return Note(str(fields["text"]))
+        case "Waiting":
+            return Waiting(str(fields["text"]))
+        case "Live":
+            text = fields["text"]
+            return Live(None if text is None else str(text))
+        case "Progress":
+            duration_s = fields["duration_s"]
+            return Progress(
+                float(fields["position_s"]),
+                None if duration_s is None else float(duration_s),
+                int(fields["loops"]),
+            )
+        case "Ended":
+            return Ended()
+        case "Failed":
+            return Failed(str(fields["text"]), bool(fields["final"]))
+    return None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 
 from streamsocket.sources import link
+from streamsocket.sources.waker import Waker
 
 # A keyframe of a very large picture should fit, so that the source is never kept from its clock.
 _SEND_BUFFER = 4 << 20
@@ -27,6 +28,10 @@ class Outlet:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._keyframe_wanted = False
+        self.muted = False
+        """Silence is to be sent instead of the sound."""
+        self.hidden = False
+        """A dark picture is to be sent instead of the camera's."""
         sock.setblocking(True)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -52,6 +57,16 @@ class Outlet:
             elif remaining <= 0:
                 return
 
+    def wait_for(self, waker: Waker, deadline: float) -> None:
+        """The same, but only until a command comes or another thread rings."""
+        remaining = max(0.0, deadline - time.monotonic())
+        both: list[socket.socket | Waker] = [self._socket, waker]
+        readable, _, _ = select.select(both, [], [], remaining)
+        if waker in readable:
+            waker.reset()
+        if self._socket in readable:
+            self._take_commands()
+
     def keyframe_wanted(self) -> bool:
         """Whether a keyframe was asked for since the last time this was called."""
         wanted = self._keyframe_wanted
@@ -65,8 +80,13 @@ class Outlet:
             raise StoppedError from error
         if not commands or link.STOP in commands:
             raise StoppedError
-        if link.KEYFRAME in commands:
-            self._keyframe_wanted = True
+        for command in (commands[at : at + 1] for at in range(len(commands))):
+            if command == link.KEYFRAME:
+                self._keyframe_wanted = True
+            elif command in (link.MUTE, link.UNMUTE):
+                self.muted = command == link.MUTE
+            elif command in (link.HIDE, link.SHOW):
+                self.hidden = command == link.HIDE
 
     def _send(self, data: bytes) -> None:
         try:

@@ -80,6 +80,8 @@ class SourceProcess:
         self._explained = False
         self._crash: str | None = None
         self._exit_task: asyncio.Task[None] | None = None
+        self._muted = False
+        self._hidden = False
 
     @property
     def over(self) -> bool:
@@ -100,6 +102,10 @@ class SourceProcess:
         self._explained = False
         self._crash = None
         self._loop.add_reader(ours, self._read)
+        if self._muted:
+            self._tell(link.MUTE)
+        if self._hidden:
+            self._tell(link.HIDE)
 
     async def stop(self) -> None:
         """End the process: asked first, then made to. Nothing of it is left behind."""
@@ -115,6 +121,16 @@ class SourceProcess:
             await self._exit_task
         if self.status.state in ("starting", "live"):
             self._set(state="ended")
+
+    def mute(self, muted: bool) -> None:
+        """Have a microphone's source send silence, or its sound again."""
+        self._muted = muted
+        self._tell(link.MUTE if muted else link.UNMUTE)
+
+    def hide_picture(self, hidden: bool) -> None:
+        """Have a camera's source close it and send a dark picture, or open it again."""
+        self._hidden = hidden
+        self._tell(link.HIDE if hidden else link.SHOW)
 
     def _request_keyframe(self) -> None:
         self._tell(link.KEYFRAME)
@@ -159,6 +175,8 @@ class SourceProcess:
                 self._set(message=" ".join(notes)[:_MAX_MESSAGE])
             case link.Waiting(text):
                 self._set(state="waiting", message=text)
+            case link.Live(text):
+                self._set(state="live", message=text)
             case link.Progress(position_s, duration_s, loops):
                 self._set(position_s=position_s, duration_s=duration_s, loops=loops)
             case link.Ended():

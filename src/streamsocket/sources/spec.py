@@ -13,6 +13,13 @@ from pathlib import Path
 from streamsocket.errors import ParseError, SourceError
 from streamsocket.names import bad_name_reason, is_stream_name
 from streamsocket.rtsp.url import parse_server_url, without_credentials
+from streamsocket.sources.devices.spec import (
+    CaptureSpec,
+    capture_from_json,
+    capture_to_json,
+    names_devices,
+    parse_capture,
+)
 from streamsocket.sources.encoding import (
     AS_IT_IS,
     Encoding,
@@ -102,7 +109,7 @@ class UdpSpec:
         )
 
 
-SourceSpec = FileSpec | TestSpec | RtspSpec | UdpSpec
+SourceSpec = FileSpec | TestSpec | RtspSpec | UdpSpec | CaptureSpec
 
 
 def parse_source(
@@ -110,11 +117,12 @@ def parse_source(
 ) -> tuple[str, SourceSpec]:
     """Read `SOURCE` or `NAME=SOURCE` into the stream's name and its source.
 
-    Without a name, a file gives its stem, made safe for URLs, and the test pattern `test`.
+    Without a name, a file gives its stem, made safe for URLs, the test pattern `test`, and devices
+    `camera`, `screen` or `mic`.
     A file whose own name holds an equals sign is taken as a file. Raises `SourceError`.
     """
     name, equals, source = text.partition("=")
-    if not equals or "://" in name or Path(text).exists():
+    if not equals or "://" in name or _exists(text):
         name, source = "", text
     elif not is_stream_name(name):
         raise SourceError(bad_name_reason(name))
@@ -124,6 +132,13 @@ def parse_source(
     return name or _default_name(spec), spec
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False  # no file has so long a name
+
+
 def _parse_spec(source: str, loop: bool) -> SourceSpec:
     if not source:
         raise SourceError(f"A source is missing: give a file's path, or {_TEST_USAGE}.")
@@ -131,11 +146,14 @@ def _parse_spec(source: str, loop: bool) -> SourceSpec:
         return _parse_rtsp(source)
     if re.match(r"udp:", source, re.IGNORECASE):
         return _parse_udp(source)
-    if not Path(source).exists() and re.match(r"test(:|$)", source):
+    if not _exists(source) and re.match(r"test(:|$)", source):
         return _parse_test(source)
-    if not Path(source).exists():
+    if not _exists(source) and names_devices(source):
+        return parse_capture(source)
+    if not _exists(source):
         raise SourceError(
-            f"There is no file '{source}': check the path (for the test pattern, {_TEST_USAGE})."
+            f"There is no file '{source}': check the path (for the test pattern, {_TEST_USAGE}; "
+            "for a camera, a microphone or the screen, see `streamsocket devices`)."
         )
     return FileSpec(source, loop)
 
@@ -199,6 +217,8 @@ def _check_test_rate(rate: Fraction | None, text: str) -> Fraction:
 def _default_name(spec: SourceSpec) -> str:
     if isinstance(spec, TestSpec):
         return "test"
+    if isinstance(spec, CaptureSpec):
+        return spec.name
     if isinstance(spec, UdpSpec):
         return f"udp-{spec.port}"
     if isinstance(spec, RtspSpec):
@@ -218,6 +238,8 @@ def spec_to_json(spec: SourceSpec) -> str:
         raise TypeError("a stream of another server is played without a process of its own")
     if isinstance(spec, UdpSpec):
         return json.dumps({"kind": "udp", **asdict(spec)})
+    if isinstance(spec, CaptureSpec):
+        return json.dumps({"kind": "capture", **capture_to_json(spec)})
     size = {"width": spec.width, "height": spec.height, "rate": str(spec.rate)}
     return json.dumps({"kind": "test", **size, "encoding": encoding_to_json(spec.encoding)})
 
@@ -232,6 +254,8 @@ def spec_from_json(text: str) -> SourceSpec:
         if fields["kind"] == "udp":
             interface = fields["interface"]
             return UdpSpec(str(fields["host"]), int(fields["port"]), interface and str(interface))
+        if fields["kind"] == "capture":
+            return capture_from_json(fields)
         size = int(fields["width"]), int(fields["height"])
         encoding = encoding_from_json(fields["encoding"])
         return TestSpec(*size, Fraction(fields["rate"]), encoding)

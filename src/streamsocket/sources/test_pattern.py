@@ -27,8 +27,8 @@ _VIDEO, _AUDIO = 0, 1
 # The beeps are known in advance: coding the sound a little ahead keeps it off the pictures' way.
 _SOUND_AHEAD_S = Fraction(1, 8)
 
-# Sound goes with the pictures, and in between where those are farther apart than this.
-_LONGEST_STEP_S = Fraction(1, 25)
+# Sound goes with the pictures, and in between: who watches in sync is as late as the sound is.
+_LONGEST_STEP_S = Fraction(1, 80)
 
 _KEYFRAME_EVERY_S = 2
 _KEYFRAMES_APART_S = 0.5

@@ -14,6 +14,7 @@ import traceback
 from streamsocket.child import inherited_socket
 from streamsocket.errors import StreamSocketError
 from streamsocket.sources import link
+from streamsocket.sources.devices.spec import CaptureSpec
 from streamsocket.sources.outlet import Outlet, StoppedError
 from streamsocket.sources.spec import FileSpec, SourceSpec, TestSpec, UdpSpec, spec_from_json
 
@@ -46,6 +47,10 @@ def _run(spec: SourceSpec, outlet: Outlet) -> None:
         from streamsocket.sources.test_pattern import run_test_pattern
 
         run_test_pattern(spec, outlet)
+    elif isinstance(spec, CaptureSpec):
+        from streamsocket.sources.devices.capture import run_capture
+
+        run_capture(spec, outlet)
     else:
         raise TypeError(f"{spec.text} needs no process of its own")
 

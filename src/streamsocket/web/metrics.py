@@ -42,7 +42,7 @@ class _StatusCollector(Collector):
             "streamsocket_start_time_seconds", "When it started.", value=status.started
         )
         yield GaugeMetricFamily(
-            "streamsocket_connections", "RTSP connections.", value=status.connections
+            "streamsocket_connections", "RTSP and RTMP connections.", value=status.connections
         )
         yield GaugeMetricFamily("streamsocket_sessions", "RTSP sessions.", value=status.sessions)
         yield GaugeMetricFamily(
@@ -74,6 +74,16 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         "Packets that viewers missed and were sent once more, all viewers together.",
         labels=["stream"],
     )
+    unsent = CounterMetricFamily(
+        "streamsocket_stream_unsent_packets",
+        "Packets that the system would not send over UDP, all viewers together.",
+        labels=["stream"],
+    )
+    jumps = CounterMetricFamily(
+        "streamsocket_stream_timestamp_jumps",
+        "How often its publishers' timestamps jumped, which viewers are spared.",
+        labels=["stream"],
+    )
     added = HistogramMetricFamily(
         "streamsocket_added_latency_seconds",
         "From a batch's arrival to its last copy's departure.",
@@ -93,6 +103,8 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         viewers.add_metric([stream.name], stream.viewers)
         skipped.add_metric([stream.name], stream.skipped_packets)
         resent.add_metric([stream.name], stream.resent_packets)
+        unsent.add_metric([stream.name], stream.unsent_packets)
+        jumps.add_metric([stream.name], stream.timestamp_jumps)
         if latency := stream.added_latency:
             buckets = [(f"{bound:g}", float(count)) for bound, count in latency.buckets]
             buckets.append(("+Inf", float(latency.count)))
@@ -102,4 +114,4 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
             bitrate.add_metric(labels, track.bitrate_bps)
             packets.add_metric(labels, track.packets)
             size.add_metric(labels, track.bytes)
-    yield from (up, viewers, skipped, resent, added, bitrate, packets, size)
+    yield from (up, viewers, skipped, resent, unsent, jumps, added, bitrate, packets, size)

@@ -18,6 +18,7 @@ MAX_CONCURRENT = 256
 """Requests beyond this many connections are answered 503."""
 KEEP_ALIVE_SECONDS = 5
 _BACKLOG = 128
+_LOG = logging.getLogger("uvicorn.error")
 _START_SECONDS = 10.0
 _STOP_SECONDS = 2.0
 
@@ -53,8 +54,7 @@ class HttpServer:
 
     def start(self) -> None:
         """Serve. Returns when requests are answered."""
-        # What peers do wrong is no news; a bug in a handler is.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        _LOG.addFilter(self._is_news)
         self._thread.start()
         if not self._server.settled.wait(_START_SECONDS) or self._failure is not None:
             raise StreamSocketError(
@@ -67,6 +67,12 @@ class HttpServer:
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
         self._socket.close()
+        _LOG.removeFilter(self._is_news)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        # What our peers do wrong is none, a bug in a handler is. The log is that of all of uvicorn,
+        # which may run somebody else's program beside us.
+        return record.levelno >= logging.ERROR or record.thread != self._thread.ident
 
     def _run(self) -> None:
         try:

@@ -131,11 +131,6 @@ class SrtpUdpSender:
         self._socket = DatagramSocket(udp_socket, segmentation)
         self._waiting: dict[Output, deque[DatagramRun]] = {}
 
-    @property
-    def failed_packets(self) -> int:
-        """Packets the kernel refused to send: no route, a firewall's rule, …"""
-        return self._socket.failed_packets
-
     # What the fan-out calls: many viewers at once.
 
     def send_bursts(self, made: Sequence[Burst], targets: dict[Output, SrtpTarget]) -> None:
@@ -152,7 +147,7 @@ class SrtpUdpSender:
                 if not datagrams.segmentation:
                     runs = datagrams.sendable(runs)
                 for sent, run in enumerate(runs):
-                    if not datagrams.send(run, path):
+                    if not datagrams.send(run, path, output):
                         blocked.append((output, target, [copied(rest) for rest in runs[sent:]]))
                         break
             for output, target, rest in blocked:
@@ -179,7 +174,7 @@ class SrtpUdpSender:
             self._wait(output, runs)
             return
         for position, run in enumerate(runs):
-            if not self._socket.send(run, path):
+            if not self._socket.send(run, path, output):
                 self._wait(output, runs[position:])
                 return
 
@@ -190,8 +185,12 @@ class SrtpUdpSender:
 
     def send_datagram(self, datagram: bytes, path: tuple[object, ...] | None) -> None:
         """Send what may get lost: reports, answers to checks, DTLS, which repeats itself."""
-        if path is not None:
-            self._socket.send(DatagramRun(datagram, len(datagram), 1), path)
+        if path is None:
+            return
+        try:
+            self._socket.socket.sendto(datagram, path)
+        except OSError:
+            pass  # the buffer is full, or there is no route
 
     def enter(self, output: Output) -> None:
         """Nothing to prepare: the socket is everybody's."""
@@ -228,13 +227,13 @@ class SrtpUdpSender:
         if len(waiting) + len(runs) <= _MAX_WAITING_RUNS:
             waiting.extend(runs)
         else:
-            self._socket.failed_packets += sum(run.packets for run in runs)
+            output.track.unsent_packets += sum(run.packets for run in runs)
 
     def _writable(self) -> None:
         for output, runs in tuple(self._waiting.items()):
             path = _target(output).ice.path
             while runs and path is not None:
-                if not self._socket.send(runs[0], path):
+                if not self._socket.send(runs[0], path, output):
                     return
                 runs.popleft()
             self._waiting.pop(output, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamsocket.client.probe import _form
+from streamsocket.client.codec_form import codec_form
 from streamsocket.media.codec import H264, H265, Codec
 
 VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003c959409")
@@ -23,4 +23,4 @@ SPS = bytes.fromhex(
     ],
 )
 def test_headers_tell_profile_and_size(codec: Codec, form: dict[str, object]) -> None:
-    assert _form(codec) == form
+    assert codec_form(codec) == form

@@ -1,6 +1,6 @@
 """What a window, a speaker and a microphone are to the rest of the program.
 
-`player/sdl/` is the one implementation; tests bring their own.
+`desktop/sdl/` is the one implementation; tests bring their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Slot = Literal["main", "inset"]
 """Where a picture is shown: in the whole window, or small in its lower right corner."""
 
 Layer = Literal["card", "top-left", "top-right", "bottom", "centre"]
-"""Where something drawn lies over the picture. A card covers it all, in the window's own size."""
+"""Where something drawn lies over the picture. A card, in the window's own size, covers all of it
+but the small picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,10 @@ class Window(Protocol):
     def scale(self) -> float:
         """How much larger than at 96 dots an inch things have to be drawn to look the same."""
 
-    def set_title(self, title: str) -> None:
-        """The title in the window's frame."""
-
-    def set_picture(self, slot: Slot, frame: VideoFrame | None) -> None:
+    def set_picture(self, slot: Slot, frame: VideoFrame | None, pixel_aspect: float = 1.0) -> None:
         """The picture of that slot from now on, whatever its size and pixel format; None: none.
 
-        It keeps its shape (also one whose pixels aren't square), between black bars.
+        It keeps its shape between black bars; `pixel_aspect` is a pixel's width by its height.
         """
 
     def set_layer(self, layer: Layer, image: Image | None) -> None:

@@ -1,0 +1,1 @@
+"""Windows, speakers and microphones."""

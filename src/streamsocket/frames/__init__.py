@@ -1,0 +1,1 @@
+"""Live pictures and sound as numpy arrays: subscribe, publish, process, synchronize."""

@@ -1,0 +1,1 @@
+"""What is drawn and written in the window: pure functions that return images."""

@@ -1,0 +1,1 @@
+"""Cameras, screens and microphones as sources."""
