@@ -215,6 +215,47 @@ def test_without_rtx_the_same_packet_comes_again(under_test: ServerUnderTest) ->
     assert peer.raw[5:] == first
 
 
+def test_sound_is_not_repaired(under_test: ServerUnderTest) -> None:
+    """It may have been sent with padding: under the same index, nothing else may follow."""
+    sound = under_test.hub.stream.tracks[1]
+    peer = under_test.viewer()
+    under_test.send(1, track=1)
+    under_test.until(lambda: len(peer.rtp) == 1)
+    peer.send_rtcp(build_nack(Nack(1, sound.ssrc, tuple(sequences(peer, sound.ssrc)))))
+    under_test.send(1, track=1)
+    under_test.until(lambda: len(peer.rtp) == 2)
+    assert under_test.hub.stream.resent_packets == 0
+
+
+def test_sequence_numbers_begin_where_they_do_not_wrap_at_once(
+    under_test: ServerUnderTest,
+) -> None:
+    video = under_test.hub.stream.tracks[0]
+    video.next_sequence = 0x1FFF0
+    under_test.send(packets=10, keyframe=True)
+    peer = under_test.viewer()
+    under_test.until(lambda: len(peer.rtp) == 10)
+    for _ in range(30):
+        under_test.send()
+    under_test.until(lambda: len(peer.rtp) == 100)
+    found = sequences(peer, video.ssrc)
+    assert found == list(range(found[0], found[0] + 100))
+    peer.send_rtcp(build_nack(Nack(1, video.ssrc, (found[5],))))
+    under_test.until(lambda: len(peer.rtp) == 101)
+
+
+def test_sequence_numbers_may_wrap_later(under_test: ServerUnderTest) -> None:
+    video = under_test.hub.stream.tracks[0]
+    video.next_sequence = 0x1FC00
+    peer = under_test.viewer()
+    under_test.send(packets=50, keyframe=True)
+    for count in range(1, 23):
+        under_test.send(packets=50)
+        under_test.until(lambda count=count: len(peer.rtp) == 50 * (count + 1))  # type: ignore[misc]
+    found = sequences(peer, video.ssrc)
+    assert found == [number & 0xFFFF for number in range(0xFC00, 0xFC00 + 1150)]
+
+
 def test_a_viewer_may_ask_for_a_keyframe(under_test: ServerUnderTest) -> None:
     under_test.send(keyframe=True)
     peer = under_test.viewer()

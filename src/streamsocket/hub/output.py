@@ -254,4 +254,5 @@ class Output:
             self._awaits_keyframe = keep == 0
         while len(queue) > keep:
             self._skip(queue.popleft())
-        self._catch_up = None
+        # From here on timestamps are the stream's own, also of what is sent once more.
+        self._catch_up = self._line = None

@@ -15,6 +15,10 @@ from streamsocket.webrtc.peer import Peer
 from streamsocket.webrtc.sender import SrtpTarget, SrtpUdpSender
 from streamsocket.webrtc.srtp import SrtpSender
 
+# Who misses the first packets, up to where sequence numbers wrap, would never find out with which
+# roll-over counter to decrypt (RFC 3711, 3.3.1): they begin behind that.
+_NEAR_WRAP = 512
+
 
 class Viewer:
     """One peer that watches a stream."""
@@ -30,6 +34,8 @@ class Viewer:
         """`on_end` is called when the stream is over, or the viewer has said goodbye."""
         self._stream = stream
         self._tracks = tracks
+        # Whatever else is asked for: what was sent padded may not be sent without (SrtpGroups).
+        self._repaired = {each.ssrc for each in tracks if stream.tracks[each.track].is_video}
         self._ice = ice
         self._sender = sender
         self._on_end = on_end
@@ -45,6 +51,8 @@ class Viewer:
         self._reader.prepare()
         for each in self._tracks:
             output = outputs[each.track]
+            if output.position[0] & 0xFFFF > 0xFFFF - _NEAR_WRAP:
+                output.sequence_delta += _NEAR_WRAP
             output.target = SrtpTarget(
                 self._ice,
                 protection,
@@ -63,7 +71,7 @@ class Viewer:
         try:
             for packet in parse_rtcp(data):
                 match packet:
-                    case Nack(media_ssrc=ssrc, sequences=sequences):
+                    case Nack(media_ssrc=ssrc, sequences=sequences) if ssrc in self._repaired:
                         self._reader.resend(ssrc, sequences)
                     case Pli():
                         self._stream.request_keyframe()
