@@ -21,6 +21,8 @@ need import imagemagick
 need xprop x11-utils
 need pulseaudio pulseaudio
 need parec pulseaudio-utils
+need chromium chromium
+need firefox-esr firefox-esr
 if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null; then
     missing="$missing python3-gi gir1.2-gst-rtsp-server-1.0"
 fi

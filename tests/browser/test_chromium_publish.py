@@ -49,7 +49,7 @@ def chromium(cannot_test: Callable[[str], NoReturn]) -> str:
     return find("chromium") or cannot_test("Chromium is not installed")
 
 
-@pytest.mark.parametrize("codec", ["H264", "VP8"])
+@pytest.mark.parametrize("codec", ["H264", pytest.param("VP8", marks=pytest.mark.slow)])
 def test_camera_and_microphone_are_published(chromium: str, codec: str) -> None:
     with serving(options=OPTIONS, wait_for=()) as server:
         url = f"http://127.0.0.1:{server.http_port}/desk/whip"

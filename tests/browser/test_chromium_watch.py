@@ -65,6 +65,7 @@ def test_a_movie_plays_with_its_sound(chromium: str, movies: MovieShelf) -> None
         assert sound["concealedSamples"] < 0.05 * sound["totalSamplesReceived"]
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_repaired_before_it_is_missed(chromium: str) -> None:
     _, _, port = free_ports()
     with (
