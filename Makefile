@@ -19,7 +19,8 @@ test: $(VENV)/installed-for-tests system-packages ## All tests but the long ones
 	$(BIN)/python -m pytest -m "not slow" tests/interop tests/desktop tests/soak
 	$(BIN)/python tests/fuzz/run.py --seconds 2 --seed 1 --jobs 2
 
-test-all: $(VENV)/installed-for-tests system-packages ## The long ones too: soak, churn, impaired networks
+test-all: $(VENV)/installed-for-tests ## The long ones too: browsers, soak, churn, impaired networks
+	@sh tests/system-packages.sh browsers
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The programs that the tests play our streams with. As root on Debian they are installed; elsewhere
-# this says what is missing.
+# The programs that the tests play our streams with; with "browsers" as an argument, the browsers too.
+# As root on Debian they are installed; elsewhere this says what is missing.
 set -eu
 
 missing=""
@@ -21,8 +21,10 @@ need import imagemagick
 need xprop x11-utils
 need pulseaudio pulseaudio
 need parec pulseaudio-utils
-need chromium chromium
-need firefox-esr firefox-esr
+if [ "${1:-}" = browsers ]; then
+    need chromium chromium
+    need firefox-esr firefox-esr
+fi
 if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null; then
     missing="$missing python3-gi gir1.2-gst-rtsp-server-1.0"
 fi
