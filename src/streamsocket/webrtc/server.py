@@ -107,7 +107,6 @@ class WebRtcServer:
 
     def open(self) -> None:
         """Bind the port. Raises `StreamSocketError` if it cannot be had."""
-        own_certificate()  # made now rather than while somebody waits
         self._socket = bind_udp(self._options.host, self._options.port)
         self._sender = SrtpUdpSender(self._loop, self._socket)
         self._loop.add_reader(self._socket, self._readable)

@@ -20,7 +20,6 @@ from streamsocket.hub.wire import DatagramRun
 from streamsocket.webrtc.srtp_gcm import GcmReceiver, GcmSender
 from streamsocket.webrtc.srtp_packet import Burst, bursts
 from streamsocket.webrtc.srtp_profile import SrtpError, SrtpKey, SrtpKeys, SrtpProfile
-from streamsocket.webrtc.srtp_sha1 import Sha1Receiver, Sha1Sender
 
 __all__ = [
     "Burst",
@@ -84,9 +83,18 @@ class SrtpReceiver(Protocol):
 
 def make_sender(master: SrtpKey) -> SrtpSender:
     """Begin the sending half of a session."""
-    return GcmSender(master) if master.profile.is_gcm else Sha1Sender(master)
+    if master.profile.is_gcm:
+        return GcmSender(master)
+    # Its library takes 5 MB, and browsers do without.
+    from streamsocket.webrtc.srtp_sha1 import Sha1Sender
+
+    return Sha1Sender(master)
 
 
 def make_receiver(master: SrtpKey) -> SrtpReceiver:
     """Begin the receiving half of a session."""
-    return GcmReceiver(master) if master.profile.is_gcm else Sha1Receiver(master)
+    if master.profile.is_gcm:
+        return GcmReceiver(master)
+    from streamsocket.webrtc.srtp_sha1 import Sha1Receiver
+
+    return Sha1Receiver(master)
