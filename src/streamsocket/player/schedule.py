@@ -44,17 +44,11 @@ class Schedule:
         self._delay_s = nan
         self._began = inf
         self._looked = -inf
-        self._target_s = nan
 
     @property
     def is_known(self) -> bool:
         """Whether anything has come yet."""
         return self._delay_s == self._delay_s
-
-    @property
-    def target_s(self) -> float:
-        """What the delay is on its way to."""
-        return self._target_s
 
     def ready(self, kind: Kind, capture_time: float, at: float) -> None:
         """Take in when something of this capture time was ready, or will be at the earliest."""
@@ -95,7 +89,7 @@ class Schedule:
     def _forget(self) -> None:
         self._offsets.clear()
         self._began = inf
-        self._delay_s = self._target_s = nan
+        self._delay_s = nan
 
     def _look(self, now: float) -> None:
         since, self._looked = now - self._looked, now
@@ -117,9 +111,9 @@ class Schedule:
                 needs.append(ordered[len(ordered) // 2] + self._latency_s)
         if not needs:
             return
-        self._target_s = min(max(needs), least + LONGEST_S + (self._latency_s or 0.0))
+        target_s = min(max(needs), least + LONGEST_S + (self._latency_s or 0.0))
         fall_s = _FALL["audio" in self._offsets] * min(since, 1.0)
         if not self.is_known or age_s < _SETTLING_S:
-            self._delay_s = self._target_s
+            self._delay_s = target_s
         else:
-            self._delay_s = max(self._target_s, self._delay_s - fall_s)
+            self._delay_s = max(target_s, self._delay_s - fall_s)

@@ -14,6 +14,7 @@ from fractions import Fraction
 from streamsocket.errors import ParseError
 from streamsocket.media.codec import Codec, Kind, Track
 from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE, codec_from_sdp, sdp_attributes
+from streamsocket.sdp_lines import Line, split_sections
 
 MAX_MEDIAS = 32
 
@@ -119,7 +120,7 @@ def build(
 
 def parse(text: str) -> SessionDescription:
     """Read a description. Raises ParseError where there is no media in it, or far too many."""
-    session_lines, *sections = _sections(text)
+    session_lines, *sections = split_sections(text)
     if not sections:
         raise ParseError("The description has no media in it: no line begins with m=.")
     if len(sections) > MAX_MEDIAS:
@@ -157,22 +158,6 @@ def resolve_control(base_url: str, control: str | None) -> str:
     if _ABSOLUTE_URL.match(control):
         return control
     return f"{base_url.rstrip('/')}/{control.lstrip('/')}"
-
-
-Line = tuple[str, str]
-
-
-def _sections(text: str) -> list[list[Line]]:
-    """Lines as (type, value), the session's first, then one list for each m= line."""
-    sections: list[list[Line]] = [[]]
-    for line in re.split(r"[\r\n]+", text):
-        key, equals, value = line.strip().partition("=")
-        if not equals:
-            continue
-        if key == "m":
-            sections.append([])
-        sections[-1].append((key, value))
-    return sections
 
 
 class _Attributes:

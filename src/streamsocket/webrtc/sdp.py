@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamsocket.errors import ParseError
+from streamsocket.sdp_lines import Line, split_sections
 from streamsocket.webrtc.candidate import Candidate
 from streamsocket.webrtc.certificate import Fingerprint
 from streamsocket.webrtc.ice import Credentials
@@ -162,7 +163,7 @@ def parse(text: str) -> Description:
     """Read a description. Raises ParseError where it is none."""
     if len(text) > MAX_BYTES:
         raise ParseError(f"A session description of {len(text)} characters is too long.")
-    session, *sections = split_sections(text)
+    session, *sections = stripped_sections(text)
     if not sections:
         raise ParseError("The session description has no m= line: offer audio or video.")
     if len(sections) > MAX_MEDIAS:
@@ -223,20 +224,9 @@ def check(description: Description) -> None:
         )
 
 
-Line = tuple[str, str]
-
-
-def split_sections(text: str) -> list[list[Line]]:
-    """Lines as (type, value), the session's first, then one list for each m= line."""
-    sections: list[list[Line]] = [[]]
-    for line in re.split(r"[\r\n]+", text):
-        key, equals, value = line.strip().partition("=")
-        if not equals:
-            continue
-        if key == "m":
-            sections.append([])
-        sections[-1].append((key, value.strip()))
-    return sections
+def stripped_sections(text: str) -> list[list[Line]]:
+    """As `sdp_lines.split_sections`, without spaces around the values."""
+    return [[(key, value.strip()) for key, value in section] for section in split_sections(text)]
 
 
 class Attributes:

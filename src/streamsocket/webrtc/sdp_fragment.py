@@ -19,7 +19,7 @@ from streamsocket.webrtc.sdp import (
     parse_candidates,
     parse_credentials,
     parse_media_line,
-    split_sections,
+    stripped_sections,
 )
 
 CONTENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -53,7 +53,7 @@ def parse(text: str) -> Fragment:
     """Read a fragment. Raises ParseError where there is nothing of ICE in it."""
     if len(text) > MAX_BYTES:
         raise ParseError(f"An SDP fragment of {len(text)} characters is too long.")
-    session_lines, *sections = split_sections(text)
+    session_lines, *sections = stripped_sections(text)
     if len(sections) > MAX_MEDIAS:
         raise ParseError(f"{len(sections)} m= lines are more than the {MAX_MEDIAS} that are taken.")
     session = Attributes(session_lines)
