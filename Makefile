@@ -17,7 +17,7 @@ test: $(VENV)/installed-for-tests system-packages ## All tests but the long ones
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit
 	$(BIN)/python -m pytest -m "not slow" tests/interop tests/desktop tests/soak
-	$(BIN)/python tests/fuzz/run.py --seconds 2 --seed 1 --jobs 2
+	$(BIN)/python tests/fuzz/run.py --runs 10000 --jobs 2
 
 test-all: $(VENV)/installed-for-tests ## The long ones too: browsers, soak, churn, impaired networks
 	@sh tests/system-packages.sh browsers

@@ -8,8 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 from tests.interop.movies import MovieShelf
+
+# The same examples on every machine, however slow it is: chance is for `make fuzz`.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same")
 
 _untested = pytest.StashKey[list[str]]()
 
