@@ -28,6 +28,7 @@ from bench.harness import Figure, conditions  # noqa: E402
 BENCHES = {
     "fanout": "server CPU a packet, 300 viewers, beside gst-rtsp-server",
     "ingest": "server CPU a packet taken in, 100 publishers, beside a bare receive loop",
+    "webrtc": "300 WebRTC viewers, WHIP publishers: server CPU a packet, beside aiortc",
     "publishers": "50 publishers at once with a viewer each: CPU of the server, gaps",
     "republish": "a publisher killed and started again 100 times under 50 viewers",
     "recording": "CPU of recording 20 streams, and whether every picture is there",
@@ -37,6 +38,7 @@ BENCHES = {
     "frames": "arrays in, arrays out: how soon, times of capture, CPU, growth",
     "lossy": "the window over a network that loses packets and is late",
     "call": "a call on one machine: from the microphone to the other loudspeaker",
+    "transcoding": "a rendition without B-frames: CPU, added latency, sound against picture",
     "join": "PLAY to first keyframe packet, and how live a viewer is 2 s later",
     "added_latency": "what the server adds, from a packet in to its last copy out",
     "memory": "memory a viewer, and over sessions that come and go",

@@ -82,6 +82,10 @@ class Server:
         """How many file descriptors the server's process holds."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def url_of(self, name: str) -> str:
+        """Where the stream of this name is over HTTP."""
+        return f"{self.http}/{name}"
+
     def get(self, path: str) -> Any:
         """What the server's HTTP API answers, decoded."""
         with urllib.request.urlopen(self.http + path, timeout=5) as answer:
@@ -141,6 +145,16 @@ def gst_rtsp_server(movie: Path) -> Iterator[Server]:
     with running(["/usr/bin/python3", str(PEERS / "gst_server.py"), str(movie), str(port)]) as peer:
         _wait_for_port(peer, port)
         yield Server(peer.pid, f"rtsp://127.0.0.1:{port}/")
+
+
+@contextmanager
+def aiortc_server(movie: Path) -> Iterator[Server]:
+    """aiortc with the same movie, by WHEP at any name."""
+    (port,) = free_ports(1)
+    command = [sys.executable, str(PEERS / "aiortc_server.py"), str(movie), str(port)]
+    with running(command) as peer:
+        _wait_for_port(peer, port)
+        yield Server(peer.pid, "", f"http://127.0.0.1:{port}")
 
 
 @contextmanager

@@ -39,12 +39,13 @@ def noisy_movie(
     bit_rate: int = 2_500_000,
     gop_s: float = 2.0,
     b_frames: int = 0,
+    sound: str = "aac",
 ) -> None:
-    """A test picture with enough noise to need its bit rate, and a tone: H.264 and AAC in MP4."""
+    """A test picture with enough noise to need its bit rate, and a tone, as H.264 in MP4."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as output:
         width, height = (int(side) for side in size.split("x"))
         video = output.add_stream("libx264", rate=rate)
-        audio = output.add_stream("aac", rate=SAMPLE_RATE)
+        audio = output.add_stream(sound, rate=SAMPLE_RATE)
         assert isinstance(video, VideoStream)
         assert isinstance(audio, AudioStream)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
@@ -60,9 +61,10 @@ def noisy_movie(
             f":keyint={video.gop_size}:min-keyint={video.gop_size}",
         }
         audio.layout, audio.bit_rate = "stereo", 128_000
+        samples = 960 if sound == "libopus" else SAMPLES
         picture = graph(f"testsrc2=size={size}:rate={rate},noise=alls=12:allf=t,format=yuv420p")
-        sound = graph(
-            f"aevalsrc='0.3*sin(440*2*PI*t)+0.2*(random(0)-0.5)':s={SAMPLE_RATE}:n={SAMPLES}"
+        tone = graph(
+            f"aevalsrc='0.3*sin(440*2*PI*t)+0.2*(random(0)-0.5)':s={SAMPLE_RATE}:n={samples}"
             ":c=stereo,aformat=sample_fmts=fltp"
         )
         sounded = 0
@@ -72,13 +74,23 @@ def noisy_movie(
             frame.pict_type = PictureType.NONE  # the source says I: each would become a keyframe
             output.mux(video.encode(frame))
             while Fraction(sounded, SAMPLE_RATE) < (number + 1) / rate:
-                samples = sound.pull()
-                assert isinstance(samples, av.AudioFrame)
-                samples.pts = sounded
-                sounded += samples.samples
-                output.mux(audio.encode(samples))
+                heard = tone.pull()
+                assert isinstance(heard, av.AudioFrame)
+                heard.pts = sounded
+                sounded += heard.samples
+                output.mux(audio.encode(heard))
         output.mux(video.encode(None))
         output.mux(audio.encode(None))
+
+
+def remux(source: Path, path: Path) -> None:
+    """The same packets in another container."""
+    with av.open(str(source)) as movie, av.open(str(path), "w") as output:
+        copies = {each.index: output.add_stream_from_template(each) for each in movie.streams}
+        for packet in movie.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
 
 
 def graph(description: str) -> Graph:

@@ -23,8 +23,16 @@ class SourceError(StreamSocketError):
     """A source that cannot be opened, read or passed on."""
 
 
+class ConversionError(StreamSocketError):
+    """A track that cannot be turned into what a viewer can play."""
+
+
 class ConnectError(StreamSocketError):
     """A peer that cannot be reached, refuses us, or went away."""
+
+
+class ServerLeftError(ConnectError):
+    """A server that has said goodbye, as it does when the stream ends."""
 
 
 class SettingsError(StreamSocketError):

@@ -13,12 +13,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from starlette.applications import Starlette
 from starlette.routing import Route
 
 from streamsocket.auth.access import Access
+from streamsocket.auth.authorization import Credentials
 from streamsocket.errors import StreamSocketError
 from streamsocket.forward.forwards import Forwards
 from streamsocket.hub.hub import Hub
+from streamsocket.matching.matcher import Matcher
 from streamsocket.preview.door import LocalDoor
 from streamsocket.record.recorder import Recorder
 from streamsocket.rtmp.server import RtmpServer
@@ -26,6 +29,7 @@ from streamsocket.rtsp.server import RtspServer
 from streamsocket.server_options import (
     forward_rules,
     hub_limits,
+    ice_servers,
     record_rules,
     rtmp_options,
     rtsp_options,
@@ -38,11 +42,13 @@ from streamsocket.settings import Settings
 from streamsocket.settings.model import StreamSettings
 from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
-from streamsocket.sources.spec import RtspSpec, SourceSpec, parse_source
+from streamsocket.sources.spec import PulledSpec, SourceSpec, parse_source
 from streamsocket.sources.state import SourceStatus
 from streamsocket.status import Ports, ServerStatus
+from streamsocket.transcode.renditions import Renditions
 from streamsocket.version import __version__
 from streamsocket.web.app import create_app
+from streamsocket.web.hosts import KnownHosts, machine_names
 from streamsocket.web.runner import HttpServer
 from streamsocket.web.webrtc import WebRtcRoutes
 from streamsocket.webrtc.server import WebRtcServer
@@ -67,10 +73,21 @@ class Server:
     the metrics from a snapshot that the media thread makes twice a second.
     """
 
-    def __init__(self, settings: Settings | None = None, *, http: bool = True) -> None:
-        """Without `http` there is no page, no API, no metrics and no WebRTC."""
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        http: bool = True,
+        sealed_by: Credentials | None = None,
+    ) -> None:
+        """Without `http` there is no page, no API, no metrics and no WebRTC.
+
+        With `sealed_by`, one of the users, HTTP is for WebRTC alone, sealed with that user's
+        password (`webrtc/seal.py`).
+        """
         self.settings = settings or Settings()
         self._serves_http = http
+        self._sealed_by = sealed_by
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._http: HttpServer | None = None
@@ -78,6 +95,8 @@ class Server:
         self._door: LocalDoor | None = None
         self._rtmp: RtmpServer | None = None
         self._webrtc: WebRtcServer | None = None
+        self._http_refused: Counter[str] = Counter()
+        self._renditions: Renditions | None = None
         self._recorder: Recorder | None = None
         self._forwards: Forwards | None = None
         self._status: ServerStatus | None = None
@@ -99,9 +118,7 @@ class Server:
             self._call(self._open)
             if self._serves_http:
                 self._http = HttpServer(
-                    create_app(self.status, rtsp_port=self.rtsp_port, routes=self._media_routes()),
-                    self.settings.host,
-                    self.settings.http.port,
+                    self._application(), self.settings.host, self.settings.http.port
                 )
             # Who asks for a stream as soon as the server says it is ready shall get it.
             self._settle(self._sources.values())
@@ -204,11 +221,27 @@ class Server:
                 return StreamSocketError(source.status.message or f"'{source.name}' failed.")
         return None
 
+    def _application(self) -> Starlette:
+        """What HTTP serves."""
+        if self._sealed_by:
+            return Starlette(routes=self._media_routes())
+        known = KnownHosts(self.settings.http.allowed_hosts, (*machine_names(), self.settings.host))
+        return create_app(
+            self.status,
+            rtsp_port=self.rtsp_port,
+            routes=self._media_routes(),
+            hosts=known,
+            refused=self._http_refused,
+        )
+
     def _media_routes(self) -> list[Route]:
         """What HTTP has beside the API."""
         if self._webrtc is None:
             return []
-        return WebRtcRoutes(self._webrtc, self._loop, self.settings.webrtc.ice_servers).routes()
+        servers = self.settings.webrtc.ice_servers
+        return WebRtcRoutes(
+            self._webrtc, self._loop, servers, self._http_refused, self._sealed_by
+        ).routes()
 
     def _settle(self, sources: Collection[Source]) -> None:
         """Wait until these sources have begun, or have failed to."""
@@ -244,8 +277,16 @@ class Server:
         settings = self.settings
         self._hub = Hub(self._loop, hub_limits(settings))
         self._access = Access(users(settings))
+        if settings.transcoding.enabled:
+            self._renditions = Renditions(self._loop, self._hub, most=settings.transcoding.max)
+        self._matcher = Matcher(self._renditions)
         self._rtsp = RtspServer(
-            self._hub, self._loop, rtsp_options(settings), self._access, tls_context(settings)
+            self._hub,
+            self._loop,
+            rtsp_options(settings),
+            self._access,
+            tls_context(settings),
+            self._matcher,
         )
         self._rtsp.open()
         self._rtmp = self._open_rtmp()
@@ -253,7 +294,7 @@ class Server:
         if settings.record:
             self._recorder = Recorder(self._loop, self._hub, record_rules(settings))
             self._recorder.start()
-        self._forwards = Forwards(self._hub, self._loop, forward_rules(settings))
+        self._forwards = Forwards(self._hub, self._loop, forward_rules(settings), self._matcher)
         self._forwards.start()
         for name, stream in settings.streams.items():
             _, spec = parse_source(stream.source, loop=stream.loop)
@@ -288,9 +329,10 @@ class Server:
 
     def _make_source(self, name: str, spec: SourceSpec, *, on_demand: bool) -> Source:
         on_status = partial(self._source_changed, name)
-        if isinstance(spec, RtspSpec):
+        if isinstance(spec, PulledSpec):
             spec = replace(spec, on_demand=on_demand)
-            pulled = PulledSource(name, spec, self._loop, self._hub, on_status)
+            servers = ice_servers(self.settings)
+            pulled = PulledSource(name, spec, self._loop, self._hub, on_status, servers)
             self._hub.provide(name, pulled.want)
             return pulled
         self._hub.provide(name)
@@ -324,7 +366,11 @@ class Server:
         if port is None or not self._serves_http:  # offers come over HTTP
             return None
         webrtc = WebRtcServer(
-            self._hub, self._loop, webrtc_options(settings.host, port, settings), self._access
+            self._hub,
+            self._loop,
+            webrtc_options(settings.host, port, settings),
+            self._access,
+            self._matcher,
         )
         try:
             webrtc.open()
@@ -345,6 +391,8 @@ class Server:
         await asyncio.gather(*(source.stop() for source in self._sources.values()))
         if self._recorder:
             await self._recorder.stop()
+        if self._renditions:
+            await self._renditions.stop()
         self._hub.close()
         if self._webrtc:
             self._webrtc.close()
@@ -366,10 +414,10 @@ class Server:
         self._status = ServerStatus(
             version=__version__,
             started=self._started,
-            streams=stream_statuses(self._hub, self._sources.values()),
+            streams=stream_statuses(self._hub, self._sources.values(), self._renditions),
             connections=self._rtsp.connections + (self._rtmp.connections if self._rtmp else 0),
             sessions=self._rtsp.sessions + (self._webrtc.sessions if self._webrtc else 0),
-            refused=dict(sum((each.refused for each in servers), Counter[str]())),
+            refused=dict(sum((each.refused for each in servers), self._http_refused.copy())),
             loop_lag_s=self._hub.loop_lag_s,
             recordings=tuple(self._recorder.status()) if self._recorder else (),
             forwards=tuple(self._forwards.status()) if self._forwards else (),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from streamsocket.auth.users import Permissions, User
+from streamsocket.errors import ParseError
 from streamsocket.forward.forwards import ForwardRule
 from streamsocket.hub.limits import Limits
 from streamsocket.record.rules import Rule
@@ -14,13 +16,14 @@ from streamsocket.rtsp.multicast import MulticastOptions
 from streamsocket.rtsp.server import RtspOptions
 from streamsocket.settings import Settings
 from streamsocket.tls import server_context
+from streamsocket.webrtc.ice_server import IceServer
 from streamsocket.webrtc.server import WebRtcOptions
 
 
 def rtsp_options(settings: Settings) -> RtspOptions:
     """What the RTSP server takes."""
     return RtspOptions(
-        host=settings.host,
+        host=settings.rtsp.host or settings.host,
         port=settings.rtsp.port,
         udp_port=settings.rtsp.udp_port,
         session_timeout_s=settings.rtsp.session_timeout_s,
@@ -91,6 +94,7 @@ def webrtc_options(host: str, port: int, settings: Settings) -> WebRtcOptions:
     return WebRtcOptions(
         host,
         port,
+        tcp=settings.webrtc.tcp,
         max_peers=settings.webrtc.max_peers,
         addresses=settings.webrtc.addresses,
         publisher_timeout_s=settings.publish.timeout_s,
@@ -117,6 +121,18 @@ def record_rules(settings: Settings) -> list[Rule]:
     return [Rule(**rule.model_dump()) for rule in settings.record]
 
 
+def ice_servers(settings: Settings) -> tuple[IceServer, ...]:
+    """The STUN and TURN servers that this server itself uses."""
+    found = []
+    for text in settings.webrtc.ice_servers:
+        with suppress(ParseError):  # browsers know kinds that we don't
+            found.append(IceServer.parse(text))
+    return tuple(found)
+
+
 def forward_rules(settings: Settings) -> list[ForwardRule]:
     """What is pushed on, and where to."""
-    return [ForwardRule(each.streams, each.url, each.transport) for each in settings.forward]
+    servers = ice_servers(settings)
+    return [
+        ForwardRule(each.streams, each.url, each.transport, servers) for each in settings.forward
+    ]

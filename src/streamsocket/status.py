@@ -41,6 +41,19 @@ class TrackStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RenditionStatus:
+    """A track that is made of another for viewers who can't play that one."""
+
+    made_of: str
+    """The codec of what it is made of."""
+    track: TrackStatus | None
+    """None while nothing has been made yet."""
+    viewers: int
+    message: str | None
+    """What is wrong, a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddedLatency:
     """What the server adds: from the arrival of a batch to its last copy being out.
 
@@ -83,6 +96,11 @@ class StreamStatus:
     """Packets that the system would not send over UDP, all viewers together."""
     timestamp_jumps: int = 0
     """How often its publishers' timestamps jumped, which viewers are spared."""
+    estimated_bps: int | None = None
+    """Bits a second that get through to the viewer who gets least, as its browser believes; None
+    if no viewer tells."""
+    renditions: tuple[RenditionStatus, ...] = ()
+    """What is made of its tracks at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +129,7 @@ class ForwardStatus:
     state: ForwardState = "waiting"
     """`waiting` is for the stream, `retrying` for the other server."""
     message: str | None = None
-    """What went wrong, a sentence."""
+    """What went wrong, or isn't sent; a sentence."""
     failures: int = 0
     """How often the other server could not be reached, or was lost."""
 

@@ -10,6 +10,8 @@ _CODEC_NAMES = {
     "h264": "H.264",
     "h265": "H.265",
     "vp8": "VP8",
+    "vp9": "VP9",
+    "av1": "AV1",
     "mjpeg": "Motion JPEG",
     "aac": "AAC",
     "opus": "Opus",
@@ -28,6 +30,16 @@ def rtmp_url(host: str, port: int, name: str) -> str:
     """`rtmp://192.168.1.20/live/lobby`; the port only where it is not RTMP's own."""
     where = bracketed(host) if port == 1935 else f"{bracketed(host)}:{port}"
     return f"rtmp://{where}/{quote(name)}"
+
+
+def whip_url(host: str, port: int, name: str) -> str:
+    """`http://192.168.1.20:8080/live/lobby/whip`, where WebRTC publishes."""
+    return f"{http_url(host, port)}{quote(name)}/whip"
+
+
+def whep_url(host: str, port: int, name: str) -> str:
+    """`http://192.168.1.20:8080/live/lobby/whep`, where WebRTC watches."""
+    return f"{http_url(host, port)}{quote(name)}/whep"
 
 
 def http_url(host: str, port: int) -> str:

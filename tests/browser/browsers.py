@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +36,8 @@ _CHROMIUM = (
     "--use-fake-device-for-media-stream=fps=30",
 )
 
+
+_CLONE_NEWNET = 0x4000_0000
 
 _FIREFOX = (
     '"media.autoplay.default", 0',
@@ -78,18 +83,21 @@ class Page:
 
 
 @contextmanager
-def showing(executable: str, html: str) -> Iterator[Page]:
-    """Show a page in a browser of its own until the block ends."""
+def showing(executable: str, html: str, *, namespace: str | None = None) -> Iterator[Page]:
+    """Show a page in a browser of its own, in a network namespace if it says so."""
     page = Page()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(html, page))
+    server = ThreadingHTTPServer(("", 0), _handler(html, page), bind_and_activate=False)
+    server.socket.close()
+    server.socket = _listening(namespace)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     profile = tempfile.mkdtemp(prefix="browser-")
     browser = None
     try:
-        url = f"http://localhost:{server.server_address[1]}/"
+        url = f"http://localhost:{server.socket.getsockname()[1]}/"
+        prefix = ["ip", "netns", "exec", namespace] if namespace else []
         browser = subprocess.Popen(
-            _command(executable, profile, url),
+            [*prefix, *_command(executable, profile, url)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -104,6 +112,21 @@ def showing(executable: str, html: str) -> Iterator[Page]:
         thread.join()
         server.server_close()
         shutil.rmtree(profile, ignore_errors=True)
+
+
+def _listening(namespace: str | None) -> socket.socket:
+    """A socket that listens on loopback, in a namespace: a socket stays where it was made."""
+    with ThreadPoolExecutor(1) as thread:  # which alone goes there
+        if namespace:
+            thread.submit(_enter, namespace).result()
+        return thread.submit(socket.create_server, ("127.0.0.1", 0)).result()
+
+
+def _enter(namespace: str) -> None:
+    with open(f"/run/netns/{namespace}") as entrance:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(entrance.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "a network namespace cannot be entered")
 
 
 def _handler(html: str, page: Page) -> type[BaseHTTPRequestHandler]:

@@ -18,9 +18,11 @@ class LossyRelay:
         self._loss = loss
         self._random = random.Random(1)
         self._browser: tuple[str, int] | None = None
+        self._server = server
         self._front = _bound()
         self._back = _bound()
         self._back.connect(server)
+        self._moves = False
         self._ended = False
 
     @property
@@ -37,6 +39,17 @@ class LossyRelay:
             while not self._ended:
                 for key, _ in selector.select(0.1):
                     key.data()
+                if self._moves:
+                    self._moves = False
+                    selector.unregister(self._back)
+                    self._back.close()
+                    self._back = _bound()
+                    self._back.connect(self._server)
+                    selector.register(self._back, selectors.EVENT_READ, self._on)
+
+    def move(self) -> None:
+        """Send to the server from another port from now on, as a router does that was restarted."""
+        self._moves = True
 
     def end(self) -> None:
         self._ended = True

@@ -9,7 +9,13 @@ const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what
   const peer = new RTCPeerConnection(), stream = new MediaStream();
   const video = document.querySelector('video'); video.srcObject = stream;
   peer.ontrack = event => stream.addTrack(event.track);
-  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, {direction: 'recvonly'});
+  for (const kind of ['video', 'audio']) {
+    const transceiver = peer.addTransceiver(kind, {direction: 'recvonly'});
+    const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+    for (const each of extensions || [])
+      if (each.uri.endsWith('abs-capture-time')) each.direction = 'recvonly';
+    if (extensions) transceiver.setHeaderExtensionsToNegotiate(extensions);
+  }
   await peer.setLocalDescription();
   const answer = await fetch('ENDPOINT', {method: 'POST', body: peer.localDescription.sdp,
     headers: {'Content-Type': 'application/sdp'}});
@@ -22,6 +28,9 @@ const tell = what => fetch('/report', {method: 'POST', body: JSON.stringify(what
       time: video.currentTime};
     for (const each of (await peer.getStats()).values())
       if (each.type == 'inbound-rtp') told[each.kind] = each;
+    for (const receiver of peer.getReceivers())
+      for (const source of receiver.getSynchronizationSources())
+        (told.captured ||= {})[receiver.track.kind] = source.captureTimestamp;
     tell(told);
   }, 500);
 })().catch(error => tell({error: String(error)}));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -63,6 +64,29 @@ def test_a_movie_plays_with_its_sound(chromium: str, movies: MovieShelf) -> None
         assert sound["packetsLost"] == 0
         assert sound["totalAudioEnergy"] > 0
         assert sound["concealedSamples"] < 0.05 * sound["totalSamplesReceived"]
+
+
+NTP_EPOCH = 2_208_988_800
+"""Seconds from 1900, where the times of capture that browsers tell begin, to 1970."""
+
+
+def test_it_is_told_when_things_were_captured(chromium: str, movies: MovieShelf) -> None:
+    _, _, port = free_ports()
+    with (
+        serving(f"movie={movies['opus']}", options=options(port)) as server,
+        showing(chromium, page_of(server, "movie", port)) as page,
+    ):
+        last = page.wait_for(
+            lambda report: len([t for t in report.get("captured", {}).values() if t]) == 2, 20
+        )
+        for captured in last["captured"].values():
+            assert 0 <= time.time() - (captured / 1000 - NTP_EPOCH) < 3
+        # What it believes to get through to it, which is told by the times that packets were sent.
+        deadline = time.monotonic() + 10
+        while not (estimated := server.stream("movie")["estimated_bps"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert estimated > 100_000
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_the_picture_is_seen_live_and_q_ends_it(
         first = window.wait_for_picture()
         later = window.wait_for_picture(first.frame_number + 10)
         assert abs(time.time() - later.capture_time) < 5
-        assert player.says(f"Playing {clock}: video h264 over UDP, audio aac over TCP.")
+        assert player.says(f"Playing {clock}: video h264 over UDP, audio opus over TCP.")
         window.press("q")
         assert player.wait_for_end() == 0
 

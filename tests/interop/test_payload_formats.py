@@ -1,4 +1,4 @@
-"""VP8, Motion JPEG, G.711 and L16: FFmpeg's and GStreamer's packets into ours, ours into theirs."""
+"""VP8, VP9, Motion JPEG, G.711, L16: packets of FFmpeg and GStreamer into ours, ours to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.interop.ports import udp_pair
 
 from streamsocket.client.decode import Decoder
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, L16, Codec, Mjpeg, Track, Vp8
+from streamsocket.media.codec import G711, L16, Codec, Mjpeg, Track, Vp8, Vp9
 from streamsocket.rtp.builder import build_batch
 from streamsocket.rtp.normalise import normaliser
 from streamsocket.rtp.packet import MAX_PAYLOAD, RtpPacket, Unwrapper, parse_rtp
@@ -53,6 +53,11 @@ SENDERS: dict[str, tuple[Codec, str]] = {
         Vp8(),
         f"{FFMPEG_PICTURE} -c:v libvpx -deadline realtime -b:v 4M -g 20 -f rtp {{url}}",
     ),
+    "ffmpeg-vp9": (
+        Vp9(),
+        f"{FFMPEG_PICTURE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 2M -g 20 "
+        "-strict experimental -f rtp {url}",
+    ),
     "ffmpeg-mjpeg": (
         Mjpeg(),
         f"{FFMPEG_PICTURE} -c:v mjpeg -pix_fmt yuvj420p -q:v 4 -huffman default "
@@ -68,6 +73,12 @@ SENDERS: dict[str, tuple[Codec, str]] = {
         Vp8(),
         f"{GST_PICTURE} ! video/x-raw,{GST_FORM} ! vp8enc deadline=1 target-bitrate=4000000 "
         f"keyframe-max-dist=20 token-partitions=2 ! rtpvp8pay picture-id-mode=2 mtu=1400 {TO_PORT}",
+    ),
+    "gstreamer-vp9": (
+        Vp9(),
+        f"{GST_PICTURE} ! video/x-raw,{GST_FORM} ! vp9enc deadline=1 cpu-used=8 lag-in-frames=0 "
+        "target-bitrate=2000000 keyframe-max-dist=20 ! rtpvp9pay picture-id-mode=2 mtu=1400 "
+        f"{TO_PORT}",
     ),
     "gstreamer-mjpeg-422": (
         Mjpeg(),
@@ -150,11 +161,11 @@ def complete(codec: Codec, units: list[AccessUnit]) -> None:
     assert (decoder.errors, decoder.skipped) == (0, 0)
     assert not any(unit.damaged for unit in units)
     assert not any(frame.is_corrupt for frame in frames)
-    if isinstance(codec, Vp8 | Mjpeg):
+    if isinstance(codec, Vp8 | Vp9 | Mjpeg):
         assert codec.size == SIZE
         assert len(frames) == len(units) == PICTURES
         keyframes = [index for index, unit in enumerate(units) if unit.keyframe]
-        assert keyframes == list(range(0, PICTURES, 20 if isinstance(codec, Vp8) else 1))
+        assert keyframes == list(range(0, PICTURES, 1 if isinstance(codec, Mjpeg) else 20))
         steps = {after.timestamp - before.timestamp for before, after in pairwise(units)}
         assert all(abs(step - 90_000 / RATE) <= 90 for step in steps)
         assert all(
@@ -181,13 +192,13 @@ def coded(codec: Codec) -> list[AccessUnit]:
 
 
 def coded_picture(codec: Codec) -> Iterator[AccessUnit]:
-    encoder = av.CodecContext.create("libvpx" if isinstance(codec, Vp8) else "mjpeg", "w")
+    encoder = av.CodecContext.create(ENCODERS[codec.name], "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height = SIZE
-    encoder.pix_fmt = "yuv420p" if isinstance(codec, Vp8) else "yuvj420p"
+    encoder.pix_fmt = "yuvj420p" if isinstance(codec, Mjpeg) else "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE)
     encoder.gop_size = 20
-    if isinstance(codec, Vp8):
+    if isinstance(codec, Vp8 | Vp9):
         encoder.options = {"deadline": "realtime", "lag-in-frames": "0"}
         encoder.bit_rate = 3_000_000
     else:
@@ -223,19 +234,21 @@ def expected(codec: Codec, units: list[AccessUnit]) -> bytes:
     parts: list[NDArray[Any]] = []
     for frame in frames:
         if isinstance(frame, av.VideoFrame):
-            frame = frame.reformat(format="yuv420p") if isinstance(codec, Vp8) else frame
+            frame = frame if isinstance(codec, Mjpeg) else frame.reformat(format="yuv420p")
         parts.append(frame.to_ndarray())
     return b"".join(part.tobytes() for part in parts)
 
 
+ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "mjpeg": "mjpeg"}
 GST_TAKES = {
     "vp8": "rtpvp8depay ! vp8dec ! video/x-raw,format=I420",
+    "vp9": "rtpvp9depay ! vp9dec ! video/x-raw,format=I420",
     "mjpeg": "rtpjpegdepay ! jpegdec ! video/x-raw,format=I420",
     "pcmu": "rtppcmudepay ! mulawdec",
     "pcma": "rtppcmadepay ! alawdec",
     "l16": "rtpL16depay ! audioconvert ! audio/x-raw,format=S16LE",
 }
-CODECS: list[Codec] = [Vp8(), Mjpeg(), G711("pcmu"), G711("pcma"), L16(48_000, 2)]
+CODECS: list[Codec] = [Vp8(), Vp9(), Mjpeg(), G711("pcmu"), G711("pcma"), L16(48_000, 2)]
 
 
 @pytest.mark.parametrize("player", ["ffmpeg", "gstreamer"])
@@ -324,6 +337,7 @@ def endless(codec: Codec, units: list[AccessUnit]) -> Iterator[list[bytes]]:
 def test_ffmpeg_describes_its_stream_as_we_do(codec: Codec) -> None:
     encoders = {
         "vp8": "libvpx",
+        "vp9": "libvpx-vp9 -strict experimental",
         "mjpeg": "mjpeg -pix_fmt yuvj420p -huffman default -force_duplicated_matrix 1",
         "pcmu": "pcm_mulaw",
         "pcma": "pcm_alaw",

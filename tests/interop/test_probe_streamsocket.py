@@ -47,7 +47,7 @@ def test_the_test_source_arrives_whole_and_in_sync(
     assert picture["size"] == [640, 360]
     assert picture["media_frame_rate"] == pytest.approx(25, rel=0.001)
     assert picture["frame_rate"] == pytest.approx(25, rel=0.05)
-    assert sound["codec"] == "aac"
+    assert sound["codec"] == "opus"
     for track in report["tracks"]:
         assert track["lost"] == track["malformed"] == track["decode_errors"] == 0
         assert track["damaged_frames"] == 0

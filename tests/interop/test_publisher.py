@@ -86,7 +86,7 @@ def ffmpeg(url: str, seconds: float, *options: str) -> subprocess.CompletedProce
     return done
 
 
-@pytest.mark.parametrize("codec", ["h264", "h265", "vp8", "mjpeg"])
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp8", "vp9", "mjpeg"])
 def test_ffmpeg_sees_and_hears_what_was_written(server: RunningServer, codec: str) -> None:
     url = server.url(f"seen/{codec}")
     with publishing(url, codec=codec, audio={"rate": 48_000, "channels": 1}):

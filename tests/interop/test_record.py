@@ -347,7 +347,7 @@ def test_ffprobe_agrees_about_what_is_in_it(server: RunningServer, tmp_path: Pat
     found = json.loads(shown.stdout)
     picture, sound = found["streams"]
     assert (picture["codec_name"], picture["width"], picture["height"]) == ("h264", 320, 180)
-    assert (sound["codec_name"], sound["sample_rate"]) == ("aac", "48000")
+    assert (sound["codec_name"], sound["sample_rate"]) == ("opus", "48000")
     assert float(found["format"]["start_time"]) == 0
     assert float(found["format"]["duration"]) == pytest.approx(3, abs=0.2)
     assert float(sound["start_time"]) < 0.05

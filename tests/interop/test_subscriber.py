@@ -141,6 +141,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     [
         ("h265", ["libx265", "-x265-params", "log-level=none:keyint=15"]),
         ("vp8", ["libvpx", "-deadline", "realtime", "-g", "15"]),
+        ("vp9", ["libvpx-vp9", "-deadline", "realtime", "-g", "15", "-strict", "experimental"]),
         ("mjpeg", ["mjpeg", "-pix_fmt", "yuvj420p", "-huffman", "default"]),
         ("h264", ["libx264", "-bf", "2", "-g", "15"]),
     ],

@@ -14,15 +14,17 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-from streamsocket.media import h264
+from streamsocket.media import av1, h264
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Mjpeg, Opus, Track, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Mjpeg, Opus, Track, Vp8, Vp9
 from streamsocket.media.h265 import nal_type as h265_type
 
 CAPTURED = 1_700_000_000.0
 """When the first picture was captured, in seconds since the epoch."""
 BASES = (4_294_960_000, 123_456)
 """The RTP timestamps of that moment, one a track."""
+
+_WITHOUT_NAL = {"libvpx": Vp8(), "libvpx-vp9": Vp9(), "libsvtav1": Av1(), "mjpeg": Mjpeg()}
 
 Units = list[tuple[int, AccessUnit]]
 
@@ -58,6 +60,8 @@ def video(
     units = []
     for packet in packets:
         data = bytes(packet)
+        if encoder == "libsvtav1":
+            data = b"".join(map(av1.with_size, av1.split_obus(data)))
         is_nal = encoder in ("libx264", "libx265")
         nals = h264.split_annexb(data) if is_nal else [data]
         timestamp = BASES[index] + packet.pts * 90_000 // rate
@@ -70,9 +74,7 @@ def video(
             )
         )
     if not is_nal:
-        return Track(Vp8() if encoder == "libvpx" else Mjpeg(), Fraction(rate)), [
-            (index, unit) for unit in units
-        ]
+        return Track(_WITHOUT_NAL[encoder], Fraction(rate)), [(index, unit) for unit in units]
     codec: H264 | H265
     if encoder == "libx264":
         by_type = {h264.nal_type(unit): unit for unit in reversed(units[0].units)}

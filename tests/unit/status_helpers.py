@@ -34,6 +34,7 @@ def live_stream(
         resent_packets=3,
         unsent_packets=2,
         timestamp_jumps=6,
+        estimated_bps=1_500_000,
     )
 
 

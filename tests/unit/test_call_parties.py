@@ -1,8 +1,10 @@
-"""Who may do what at the servers of a call, asked over RTSP."""
+"""Who may do what at the servers of a call, asked over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -10,41 +12,55 @@ import pytest
 from streamsocket.call.parties import (
     CALLER,
     LISTENER,
-    USER,
     caller_settings,
+    credentials,
     listener_settings,
-    stream_url,
+    publishing_url,
+    watching_url,
 )
 from streamsocket.client.session import open_url
 from streamsocket.errors import ConnectError
 from streamsocket.forward.publishing import Publishing
-from streamsocket.rtsp.url import parse_server_url
 from streamsocket.server import Server
-from streamsocket.settings.model import Settings
 from streamsocket.sources.spec import parse_source
+from streamsocket.webrtc.endpoint import parse_endpoint
 
 SECRET = "7K3M-9QPX"
+OTHER_SECRET = "7K3M-9QPY"
 SOURCE = "test:160x96@15"
 HOST = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Server]:
-    with Server(listener_settings(HOST, 0, SOURCE, SECRET), http=False) as server:
+    settings = listener_settings(HOST, 0, SOURCE, SECRET)
+    with Server(settings, sealed_by=credentials(SECRET)) as server:
+        assert asyncio.run(watch(watching_url(HOST, server.http_port, SECRET)))
         yield server
 
 
 @pytest.fixture(scope="module")
 def caller(listener: Server) -> Iterator[Server]:
-    settings = caller_settings(HOST, listener.rtsp_port, SOURCE, "7k3m 9qpx")
+    settings = caller_settings(HOST, listener.http_port, SOURCE, "7k3m 9qpx")
     with Server(settings, http=False) as server:
+        assert asyncio.run(watch_when_it_is_there(listener.preview_url(CALLER)))
         yield server
 
 
 async def watch(url: str) -> bool:
     """Whether the stream comes; raises ConnectError where it is refused."""
-    async with asyncio.timeout(20), open_url(url, transport="tcp") as session:
+    async with asyncio.timeout(20), open_url(url) as session:
         return (await anext(session)).unit is not None
+
+
+async def watch_when_it_is_there(url: str) -> bool:
+    """The same, for what takes a moment to be pushed on."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await watch(url)
+            except ConnectError:
+                await asyncio.sleep(0.1)
 
 
 def refusal(url: str) -> str:
@@ -77,74 +93,100 @@ def may_publish(url: str) -> bool:
     return True
 
 
-def test_with_the_secret_both_streams_can_be_watched(listener: Server, caller: Server) -> None:
-    for name in (LISTENER, CALLER):
-        url = stream_url(HOST, listener.rtsp_port, name, SECRET)
-
-        async def until_there(url: str = url) -> bool:
-            while True:  # what is pushed on takes a moment
-                try:
-                    return await watch(url)
-                except ConnectError:
-                    await asyncio.sleep(0.1)
-
-        assert asyncio.run(asyncio.wait_for(until_there(), 20))
-    assert asyncio.run(watch(stream_url(HOST, caller.rtsp_port, CALLER, SECRET)))
+def test_with_the_secret_both_see_each_other(listener: Server, caller: Server) -> None:
+    assert asyncio.run(watch(watching_url(HOST, listener.http_port, SECRET)))
+    assert asyncio.run(watch_when_it_is_there(listener.preview_url(CALLER)))
 
 
-# A wrong secret is answered later each time: it is tried once at each server, and for publishing.
+def test_with_another_secret_nobody_gets_in(listener: Server) -> None:
+    told = refusal(watching_url(HOST, listener.http_port, OTHER_SECRET))
+    assert "does not take this secret" in told
+    assert not may_publish(publishing_url(HOST, listener.http_port, OTHER_SECRET))
 
 
-@pytest.mark.parametrize("name", [LISTENER, CALLER, ""])
-def test_without_the_secret_nothing_can_be_watched(
-    listener: Server, caller: Server, name: str
-) -> None:
-    for server in (listener, caller):
-        assert "user" in refusal(f"rtsp://{HOST}:{server.rtsp_port}/{name}")
+def test_the_secret_itself_is_no_way_in(listener: Server) -> None:
+    """It is not to be sent at all: who sends it has been led astray."""
+    url = watching_url(HOST, listener.http_port, SECRET).removesuffix("#sealed")
+    assert "not accept" in refusal(url)
+    assert "asks for" in refusal(f"http://{HOST}:{listener.http_port}/{LISTENER}/whep")
 
 
-def test_with_another_secret_nothing_can_be_watched(listener: Server, caller: Server) -> None:
-    for server in (listener, caller):
-        url = stream_url(HOST, server.rtsp_port, CALLER, "7K3M-9QPY")
-        assert "does not accept this user and password" in refusal(url)
-
-
-@pytest.mark.parametrize("name", [LISTENER, CALLER, "other"])
-def test_without_the_secret_nothing_can_be_published(listener: Server, name: str) -> None:
-    assert not may_publish(f"rtsp://{HOST}:{listener.rtsp_port}/{name}")
-
-
-def test_with_another_secret_nothing_can_be_published(listener: Server) -> None:
-    assert not may_publish(stream_url(HOST, listener.rtsp_port, CALLER, "7K3M-9QPY"))
-
-
+@pytest.mark.parametrize("name", [LISTENER, "other"])
 def test_with_the_secret_only_the_callers_stream_can_be_published(
-    listener: Server, caller: Server
+    listener: Server, name: str
 ) -> None:
-    for server, name in ((listener, LISTENER), (listener, "other"), (caller, CALLER)):
-        assert not may_publish(stream_url(HOST, server.rtsp_port, name, SECRET))
-    assert not may_publish(stream_url(HOST, caller.rtsp_port, "other", SECRET))
+    url = publishing_url(HOST, listener.http_port, SECRET).replace(f"/{CALLER}/", f"/{name}/")
+    assert not may_publish(url)
 
 
-def test_who_calls_can_be_reached_from_this_machine_alone() -> None:
-    settings = caller_settings("192.0.2.1", 8554, SOURCE, SECRET)
-    assert settings.host == HOST
-    assert settings.forward[0].url == f"rtsp://{USER}:7K3M9QPX@192.0.2.1:8554/{CALLER}"
+def test_nothing_else_is_open_to_the_network(listener: Server, caller: Server) -> None:
+    for path in ("/", "/api/streams", "/metrics", "/api/openapi.json"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{HOST}:{listener.http_port}{path}", timeout=5)
+        with refused.value as answer:
+            assert answer.status == 404
+    for server in (listener, caller):
+        assert server.settings.rtsp.host == HOST
+        assert server.settings.rtmp.port is None
+        assert server.settings.rtsps.port is None
+        assert not server.settings.record
+    assert listener.ports.webrtc is not None
+    assert caller.settings.host == HOST
+    assert caller._http is None
 
 
-@pytest.mark.parametrize("make", [listener_settings, caller_settings])
-def test_nothing_but_rtsp_is_open(make: object) -> None:
-    settings: Settings = make("127.0.0.1", 0, SOURCE, SECRET)  # type: ignore[operator]
-    assert settings.rtmp.port is None
-    assert settings.rtsps.port is None
-    assert not settings.record
-    with Server(settings.model_copy(update={"forward": ()}), http=False) as server:
-        assert server._rtmp is None
-        assert server._http is None
+def test_an_answer_that_is_not_sealed_is_not_taken(listener: Server) -> None:
+    """Somebody in between who puts in an answer of their own doesn't know the secret."""
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        body = b""
+        for line in head.split("\r\n"):
+            if line.lower().startswith("content-length:"):
+                body = await reader.readexactly(int(line.partition(":")[2]))
+        method, path, _ = head.split(" ", 2)
+        request = urllib.request.Request(
+            f"http://{HOST}:{listener.http_port}{path}",
+            body or None,
+            {
+                name: value
+                for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])
+                if name.lower() in ("content-type", "streamsocket-seal")
+            },
+            method=method,
+        )
+
+        def ask() -> tuple[int, bytes, dict[str, str]]:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read(), dict(answer.headers)
+
+        status, answer, headers = await asyncio.to_thread(ask)
+        answer = answer.replace(b"a=fingerprint:sha-256 ", b"a=fingerprint:sha-256 00:")
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name.lower() in ("content-type", "location", "streamsocket-seal", "allow")
+        }
+        lines = [f"{name}: {value}" for name, value in kept.items()]
+        top = "\r\n".join([f"HTTP/1.1 {status} OK", f"Content-Length: {len(answer)}", *lines])
+        writer.write(top.encode() + b"\r\nConnection: close\r\n\r\n" + answer)
+        await writer.drain()
+        writer.close()
+
+    async def test() -> None:
+        server = await asyncio.start_server(between, HOST, 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(ConnectError, match="not sealed with the secret"):
+                await watch(watching_url(HOST, port, SECRET))
+
+    asyncio.run(test())
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "::1", "desk.example"])
-def test_the_url_of_a_stream(host: str) -> None:
-    url = parse_server_url(stream_url(host, 8554, CALLER, "7k3m-9qpx"))
-    assert (url.host, url.port, url.path) == (host, 8554, CALLER)
-    assert (url.user, url.password) == (USER, "7K3M9QPX")
+def test_the_url_tells_nothing_of_the_secret(host: str) -> None:
+    endpoint = parse_endpoint(watching_url(host, 8554, "7k3m-9qpx"))
+    assert (endpoint.host, endpoint.port, endpoint.path) == (host, 8554, f"{LISTENER}/whep")
+    assert endpoint.authorization is None
+    assert endpoint.seal
+    assert "7K3M" not in endpoint.url + repr(endpoint)

@@ -40,7 +40,7 @@ def test_who_listens_shows_address_and_secret(held: list[Party]) -> None:
     assert party.listens
     assert len(password(party.secret)) == 8
     lines = done.stdout.splitlines()
-    assert "not encrypted" in lines[0]
+    assert "headphones" in lines[0]
     assert lines[1].endswith("streamsocket call 192.168.1.20")
     assert lines[2].endswith(party.secret)
     assert party.waiting.message == f"streamsocket call 192.168.1.20\nSecret: {party.secret}"

@@ -20,11 +20,12 @@ from streamsocket.settings import Settings, StreamSettings
 from streamsocket.settings.model import UserSettings
 from streamsocket.status import Ports, ServerStatus
 
+PORTS = Ports(8554, 8080)
 HASH = "$argon2id$v=19$m=32768,t=2,p=1$R4Oq0TEsB8M09CPHtXNaaw$" + "A" * 43
 
 
 def table(status: ServerStatus, width: int = 80, height: int = 30) -> list[str]:
-    return [line.plain for line in table_lines(status, "::1", 8554, width=width, height=height)]
+    return [line.plain for line in table_lines(status, "::1", PORTS, width=width, height=height)]
 
 
 def test_the_table_has_a_block_a_stream() -> None:
@@ -77,9 +78,15 @@ def test_streams_that_do_not_fit_are_counted() -> None:
     assert len(shown) > 10
 
 
+def test_the_table_tells_where_browsers_watch() -> None:
+    ports = Ports(8554, 8080, webrtc=8189)
+    lines = table_lines(server_status(live_stream()), "::1", ports, width=80, height=30)
+    assert "    http://[::1]:8080/movie/whep" in [line.plain for line in lines]
+
+
 def test_the_live_table_is_drawn_on_a_terminal() -> None:
     out = io.StringIO()
-    with TableDisplay("127.0.0.1", 8554, out) as display:
+    with TableDisplay("127.0.0.1", PORTS, out) as display:
         display.update(server_status(live_stream()))
         display.update(server_status(live_stream("too-soon")))
     assert "rtsp://127.0.0.1:8554/movie" in out.getvalue()
@@ -87,15 +94,18 @@ def test_the_live_table_is_drawn_on_a_terminal() -> None:
 
 
 def test_plain_lines_tell_every_address() -> None:
-    hosts, ports = ["192.0.2.7", "2001:db8::7"], Ports(554, 80, rtmp=1935)
+    hosts, ports = ["192.0.2.7", "2001:db8::7"], Ports(554, 80, rtmp=1935, webrtc=8189)
     publish_at = publish_urls(hosts[0], ports)
     assert plain_announcement(hosts, ports, ["a b"], publish_at)[1:] == [
         "page: http://192.0.2.7:80/",
         "page: http://[2001:db8::7]:80/",
         "publish: rtsp://192.0.2.7:554/NAME",
         "publish: rtmp://192.0.2.7/NAME",
+        "publish: http://192.0.2.7:80/NAME/whip",
         "a b: rtsp://192.0.2.7:554/a%20b",
+        "a b: http://192.0.2.7:80/a%20b/whep",
         "a b: rtsp://[2001:db8::7]:554/a%20b",
+        "a b: http://[2001:db8::7]:80/a%20b/whep",
     ]
 
 

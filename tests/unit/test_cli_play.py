@@ -13,6 +13,7 @@ from streamsocket.errors import DeviceError
 from streamsocket.player import session
 from streamsocket.player.player import Loudness
 from streamsocket.player.reception import Wishes
+from streamsocket.webrtc.ice_server import IceServer
 
 URL = "rtsp://127.0.0.1:8554/lobby"
 
@@ -52,6 +53,20 @@ def test_with_everything(played: list[Any], tmp_path: Path) -> None:
     assert wishes == Wishes(URL, kinds=("video",), transport="tcp", latency_s=0.25)
     assert loudness == Loudness(1.5, True, -0.12)
     assert options == {"title": "Lobby", "full_screen": True, "snapshots": tmp_path}
+
+
+def test_ice_servers_come_from_options_or_the_environment(
+    played: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMSOCKET_ICE_SERVERS", "stun:a turn:anna:se:cret@b:5000")
+    assert play(URL).exit_code == 0
+    assert play(URL, "--ice-server", "stun:c", "--ice-server", "stun:d").exit_code == 0
+    of_environment, of_options = (wishes.ice_servers for wishes, _, _ in played)
+    assert of_environment == (
+        IceServer("stun", "a", 3478),
+        IceServer("turn", "b", 5000, "anna", "se:cret"),
+    )
+    assert [each.host for each in of_options] == ["c", "d"]
 
 
 def test_no_latency_is_not_the_usual_latency(played: list[Any]) -> None:
@@ -95,7 +110,7 @@ def test_what_cannot_be_meant(played: list[Any], arguments: list[str], words: st
     assert played == []
 
 
-@pytest.mark.parametrize("url", ["lobby", "http://127.0.0.1/lobby", "rtsp://user:word@/lobby"])
+@pytest.mark.parametrize("url", ["lobby", "ftp://127.0.0.1/lobby", "rtsp://user:word@/lobby"])
 def test_what_is_no_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "SdlWindow", _no_window)
     done = play(url)

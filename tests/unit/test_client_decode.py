@@ -14,9 +14,11 @@ import pytest
 from streamsocket.client.decode import Decoder
 from streamsocket.client.inspector import Inspector, luma, mono
 from streamsocket.client.receiver import Received
+from streamsocket.codecs.vp9 import Vp9Encoder
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, H264, L16, Aac, Codec, Opus
+from streamsocket.media.codec import G711, H264, L16, Aac, Codec, Opus, Vp9
 from streamsocket.media.h264 import is_idr, parse_avcc, split_length_prefixed
+from streamsocket.media.vp9 import superframe_index
 from streamsocket.sources.movie import make_movie
 from streamsocket.sources.yardstick import read
 
@@ -196,3 +198,18 @@ def test_uncompressed_sound_is_read_sample_by_sample(
     assert (frame.pts, frame.sample_rate) == (700, codec.clock_rate)
     samples = frame.to_ndarray().reshape(-1, len(heard[0])) / 32_768
     assert samples == pytest.approx(np.array(heard), abs=0.01)
+
+
+def test_of_a_pictures_layers_the_largest_is_shown() -> None:
+    frames = []
+    for size in ((160, 96), (320, 192)):
+        encoder = Vp9Encoder(*size, Fraction(RATE))
+        picture = av.VideoFrame(*size, "yuv420p")
+        [coded] = encoder.encode(picture, Fraction(0))
+        frames += coded.units
+    superframe = b"".join(frames) + superframe_index([len(frame) for frame in frames])
+    decoder = Decoder(Vp9())
+    [shown] = decoder.decode(AccessUnit([superframe], 0))
+    assert isinstance(shown, av.VideoFrame)
+    assert (shown.width, shown.height) == (320, 192)
+    assert decoder.errors == 0

@@ -391,6 +391,83 @@ def test_a_beginning_that_makes_no_sense_is_not_believed(said: int) -> None:
     assert len(receiver.receive_rtp(rtp(2, 3000, P_PICTURE), NOW)) == 1
 
 
+def keyframe(first: int = 10) -> list[bytes]:
+    """The packets of a keyframe with its parameter sets, five of them."""
+    unit = AccessUnit([SPS, PPS, PICTURE[:2] + bytes(4000)], 3000, keyframe=True)
+    payloads = packetizer(H264(SPS, PPS)).packetize(unit)
+    assert len(payloads) == 5
+    return [
+        rtp(first + place, 3000, bytes(payload), marker=place == 4)
+        for place, payload in enumerate(payloads)
+    ]
+
+
+def seeking() -> Receiver:
+    """A picture's, whose sender begins with a keyframe, but doesn't say where."""
+    return Receiver(
+        0,
+        H264(SPS, PPS),
+        {},
+        96,
+        ordered=False,
+        feedback=FEEDBACK,
+        round_trip_s=0.05,
+        begins_with_keyframe=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2, 3, 4], [3, 0, 1, 2, 4], [4, 3, 2, 1, 0], [2, 4, 1, 0, 3], [1, 0, 2, 3, 4]]
+)
+@pytest.mark.parametrize("first", [10, 65_534])
+def test_a_beginning_that_was_overtaken_is_waited_for(order: list[int], first: int) -> None:
+    receiver = seeking()
+    packets = keyframe(first)
+    finished = [each for place in order for each in receiver.receive_rtp(packets[place], NOW)]
+    assert timestamps(finished) == [3000]
+    assert finished[0].intact
+    assert receiver.deadline is None or not asked_for(receiver, receiver.deadline)
+    (following,) = receiver.receive_rtp(rtp(first + 5, 6000, b"\x41\x88slice"), NOW + 0.03)
+    assert following.intact
+
+
+def test_what_is_lost_of_an_overtaken_beginning_is_asked_for() -> None:
+    receiver = seeking()
+    packets = keyframe()
+    for place in (4, 2, 0):
+        assert not receiver.receive_rtp(packets[place], NOW)
+    assert receiver.deadline
+    (nack,) = asked_for(receiver, NOW + 0.01)
+    assert isinstance(nack, Nack)
+    assert nack.sequences == (11, 13)
+    finished = [each for n in (1, 3) for each in receiver.receive_rtp(packets[n], NOW + 0.06)]
+    assert timestamps(finished) == [3000]
+    assert finished[0].intact
+    assert receiver.repaired == 2
+
+
+def test_a_beginning_that_never_comes_is_given_up_and_a_keyframe_asked_for() -> None:
+    receiver = seeking()
+    for packet in keyframe()[1:]:
+        assert not receiver.receive_rtp(packet, NOW)
+    assert not asked_for(receiver, NOW + 0.1)
+    assert receiver.deadline == pytest.approx(NOW + REPAIR_S)
+    receiver.expire(NOW + REPAIR_S)
+    (pli,) = asked_for(receiver, NOW + REPAIR_S)
+    assert isinstance(pli, Pli)
+    (unit,) = receiver.receive_rtp(rtp(15, 6000, b"\x41\x88slice"), NOW + 0.3)
+    assert not unit.intact
+    finished = [e for p in keyframe(16) for e in receiver.receive_rtp(p, NOW + 0.4)]
+    assert finished[-1].intact
+
+
+def test_who_does_not_say_how_it_begins_is_taken_as_it_comes() -> None:
+    receiver = repairing()
+    packets = keyframe()
+    finished = [each for n in (3, 0, 1, 2, 4) for each in receiver.receive_rtp(packets[n], NOW)]
+    assert not any(each.intact for each in finished)
+
+
 def test_another_source_is_counted_on() -> None:
     receiver = repairing()
     receiver.receive_rtp(rtp(1, 0, PICTURE), NOW)

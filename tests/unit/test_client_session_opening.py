@@ -175,7 +175,7 @@ def test_an_unknown_stream_is_named() -> None:
 
 
 def test_a_stream_of_unknown_codecs_only_says_which() -> None:
-    text = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 AV1/90000\r\n"
+    text = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H266/90000\r\n"
 
     def answer(request: Request) -> Response | None:
         return Response(200, "OK", body=text) if request.method == "DESCRIBE" else None
@@ -184,7 +184,7 @@ def test_a_stream_of_unknown_codecs_only_says_which() -> None:
         async with FakeServer(answer=answer).running() as server:
             sentence = await failure(server.url)
             assert sentence.startswith(f"Nothing of {server.url} can be played.")
-            assert "AV1" in sentence
+            assert "H266" in sentence
 
     run(scenario)
 
@@ -245,7 +245,7 @@ def test_a_name_that_does_not_resolve_is_told_of() -> None:
 
 def test_a_url_that_is_none_is_told_of() -> None:
     async def scenario() -> None:
-        assert "not rtsp://" in await failure("http://127.0.0.1/live")
+        assert "not rtsp://" in await failure("ftp://127.0.0.1/live")
 
     run(scenario)
 

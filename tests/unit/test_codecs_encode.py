@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 
@@ -25,7 +27,7 @@ from streamsocket.sources.picture import PictureDrawer
 
 _RATE = Fraction(25)
 _SIZE = (320, 176)
-_VIDEO = ["h264", "h265", "vp8", "mjpeg"]
+_VIDEO = ["h264", "h265", "vp8", "vp9", "av1", "mjpeg"]
 _AUDIO = ["aac", "opus", "pcmu", "pcma", "l16"]
 
 
@@ -69,7 +71,11 @@ def test_every_picture_comes_out_at_once(codec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "expected"), [("h264", [0, 7, 57]), ("h265", [0, 7, 57]), ("vp8", [0, 7, 50])]
+    ("codec", "expected"),
+    [
+        *(("h264", [0, 7, 57]), ("h265", [0, 7, 57]), ("vp8", [0, 7, 50])),
+        *(("vp9", [0, 7, 50]), ("av1", [0, 7, 57])),
+    ],
 )
 def test_keyframes_come_every_two_seconds_and_when_they_are_asked_for(
     codec: str, expected: list[int]
@@ -90,7 +96,7 @@ def test_keyframes_come_every_two_seconds_and_when_they_are_asked_for(
     [
         *[
             (codec, bit_rate)
-            for codec in ("h264", "h265", "vp8")
+            for codec in ("h264", "h265", "vp8", "vp9", "av1")
             for bit_rate in (300_000, 600_000)
         ],
         ("mjpeg", 800_000),
@@ -214,3 +220,16 @@ def test_uncompressed_frames_fit_into_packets_and_the_last_may_be_short() -> Non
         assert len(last.units[0]) == size // 4
         assert last.duration == first.duration / 4
         assert encoder.flush() == []
+
+
+def test_an_encoder_that_was_not_told_the_end_can_be_let_go() -> None:
+    script = (
+        "from fractions import Fraction; from av import VideoFrame\n"
+        "from streamsocket.codecs.encode import make_video_encoder\n"
+        "for codec in ('vp9', 'av1'):\n"
+        "    encoder = make_video_encoder(codec, 320, 176, Fraction(25))\n"
+        "    encoder.encode(VideoFrame(320, 176, 'yuv420p'), Fraction(0))\n"
+        "    del encoder\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from client_helpers import SOUND, VIDEO, FakeServer, refuse, run_as_the_server_does
 from rtsp_helpers import KEYFRAME, eventually
+from whip_helpers import whip_server
 
 from streamsocket import backoff
-from streamsocket.errors import ConnectError
+from streamsocket.errors import ConnectError, SettingsError
 from streamsocket.forward import forward as forward_module
 from streamsocket.forward import forwards as forwards_module
 from streamsocket.forward import publishing as publishing_module
@@ -20,9 +21,12 @@ from streamsocket.forward.forward import Forward
 from streamsocket.forward.forwards import ForwardRule, Forwards
 from streamsocket.forward.publishing import Publishing
 from streamsocket.hub.hub import Hub
+from streamsocket.media.codec import Aac, Track
 from streamsocket.rtp.builder import build_batch
 from streamsocket.rtsp.server import RtspOptions, RtspServer
-from streamsocket.sources.spec import RtspSpec
+from streamsocket.sources.encoding import parse_encoding
+from streamsocket.sources.process import SourceProcess
+from streamsocket.sources.spec import PulledSpec, parse_source
 from streamsocket.status import ForwardStatus
 
 
@@ -126,7 +130,14 @@ def test_a_server_that_is_lost_is_connected_to_again() -> None:
     run_as_the_server_does(test)
 
 
-@pytest.mark.parametrize("url", ["rtsp://me:secret@127.0.0.1:{}/x", "rtmp://127.0.0.1:{}/live/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://me:secret@127.0.0.1:{}/x",
+        "rtmp://127.0.0.1:{}/live/x",
+        "http://me:secret@127.0.0.1:{}/x/whip",
+    ],
+)
 def test_a_server_that_is_not_there_is_tried_for_ever(url: str) -> None:
     async def test() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -138,6 +149,51 @@ def test_a_server_that_is_not_there_is_tried_for_ever(url: str) -> None:
             assert "secret" not in forward.target + str(both.told)
             assert any("127.0.0.1" in (each.message or "") for each in both.told)
             await forward.stop()
+
+    run_as_the_server_does(test)
+
+
+def test_it_is_pushed_by_webrtc_and_what_is_left_out_is_told() -> None:
+    async def test() -> None:
+        async with two() as both, whip_server() as server:
+            forward = both.forward(server.url(login="ann:s3cret@"))
+            both.hub.publish("cam", [VIDEO, Track(Aac(b"\x11\x90"))])
+            await eventually(lambda: forward.status.state == "live")
+            assert forward.status.message == "The sound is AAC, which WebRTC doesn't carry."
+            await eventually(lambda: server.hub.find("there") is not None)
+            both.hub.remove("cam")
+            await eventually(lambda: forward.status.state == "waiting")
+            await eventually(lambda: server.webrtc.sessions == 0)
+            assert "s3cret" not in str(both.told)
+            await forward.stop()
+
+    run_as_the_server_does(test)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "codecs"),
+    [
+        ({}, (None, "opus")),
+        ({"codec": "vp8"}, ("vp8", "opus")),
+        ({"codec": "h265+pcma"}, ("h265", "pcma")),
+        ({"codec": "mjpeg"}, "carry Motion JPEG: choose h264, h265, vp8, vp9, av1"),
+        ({"codec": "h264+l16"}, "carry PCM 16 bit: choose opus, pcmu, pcma"),
+    ],
+)
+def test_for_webrtc_a_source_is_encoded_as_webrtc_carries_it(
+    arguments: dict[str, str], codecs: tuple[str | None, str] | str
+) -> None:
+    async def test() -> None:
+        _, spec = parse_source("test", encoding=parse_encoding(**arguments))
+        if isinstance(codecs, str):
+            with pytest.raises(SettingsError, match=codecs):
+                Publishing(spec, "http://127.0.0.1/cam/whip")
+            return
+        publishing = Publishing(spec, "http://127.0.0.1/cam/whip")
+        assert isinstance(publishing._source, SourceProcess)
+        encoding = publishing._source.spec.encoding  # type: ignore[union-attr]
+        assert (encoding.video_codec, encoding.audio_codec) == codecs
+        publishing._hub.close()
 
     run_as_the_server_does(test)
 
@@ -229,7 +285,7 @@ def test_a_source_is_published_until_it_is_stopped() -> None:
     async def test() -> None:
         camera = FakeServer()
         async with camera.running(), two() as both:
-            publishing = Publishing(RtspSpec(camera.url), f"{both.url}/there")
+            publishing = Publishing(PulledSpec(camera.url), f"{both.url}/there")
             running = asyncio.ensure_future(publishing.run())
             await eventually(lambda: both.arrived == {"there"})
             await eventually(lambda: publishing.status().server.state == "live")
@@ -251,7 +307,7 @@ def test_a_first_refusal_ends_it_with_a_sentence(method: str, status: int, says:
     async def test() -> None:
         camera, far = FakeServer(), FakeServer(answer=refuse(method, status, "No"))
         async with camera.running(), far.running():
-            publishing = Publishing(RtspSpec(camera.url), far.url)
+            publishing = Publishing(PulledSpec(camera.url), far.url)
             with pytest.raises(ConnectError, match=says):
                 await publishing.run()
             await eventually(lambda: camera.open_connections == far.open_connections == 0)
@@ -267,7 +323,7 @@ def test_a_server_that_is_lost_later_is_tried_again(monkeypatch: pytest.MonkeyPa
         async with camera.running(), far.running():
             changes: list[None] = []
             publishing = Publishing(
-                RtspSpec(camera.url), far.url, on_status=lambda: changes.append(None)
+                PulledSpec(camera.url), far.url, on_status=lambda: changes.append(None)
             )
             running = asyncio.ensure_future(publishing.run())
             await eventually(lambda: publishing.status().server.state == "live")

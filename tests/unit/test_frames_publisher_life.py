@@ -271,6 +271,9 @@ def test_a_forked_child_is_told_and_leaves_the_parents_alone(far: Far) -> None:
     assert 2 not in far.numbers
 
 
+WHIP = "http://127.0.0.1/cam/whip"
+
+
 def test_it_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="cannot be pickled: make one in the process"):
         pickle.dumps(Publisher("rtsp://127.0.0.1/cam"))
@@ -279,11 +282,16 @@ def test_it_cannot_be_pickled() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"url": "http://127.0.0.1/cam"}, "^url: 'http' is not rtsp://"),
+        ({"url": "http://127.0.0.1/cam"}, "^url: It is to be of the form http://host:8080/name/w"),
+        ({"url": "https://127.0.0.1/whip"}, "^url: It is to be of the form http://host:8080/n"),
+        ({"url": "ftp://127.0.0.1/cam"}, "^url: 'ftp' is not rtsp://"),
+        ({"url": WHIP, "codec": "mjpeg"}, "^codec: WebRTC doesn't carry 'mjpeg', only h264, "),
+        ({"url": WHIP, "preset": "mjpeg"}, "^codec: WebRTC doesn't carry 'mjpeg'"),
+        ({"url": WHIP, "audio": {"codec": "aac"}}, "^audio: WebRTC doesn't carry 'aac', only opus"),
         ({"url": "rtsp://127.0.0.1"}, "^url: It lacks a name"),
         ({"url": "rtmp://127.0.0.1"}, "^url: An RTMP address is"),
         ({"url": 5}, "^url: 5 is not a text"),
-        ({"codec": "av1"}, "^codec: 'av1' is none of h264, h265, vp8, mjpeg"),
+        ({"codec": "theora"}, "^codec: 'theora' is none of h264, h265, vp8, vp9, av1, mjpeg"),
         ({"preset": "fast"}, "^preset: 'fast' is none of"),
         ({"preset": "mjpeg", "codec": "vp8"}, "^preset: 'mjpeg' is no preset of vp8"),
         ({"bitrate": 5}, "^bitrate: 5 is not between"),

@@ -305,6 +305,7 @@ def test_a_url_that_is_none_is_told() -> None:
         ("max_queue", {"max_queue": 0}),
         ("max_queue", {"max_queue": 1.5}),
         ("decoder", {"decoder": "magic"}),
+        ("ice_servers", {"ice_servers": ["turn:nobody.example"]}),
     ],
 )
 def test_errors_name_the_argument(name: str, wrong: dict[str, object]) -> None:

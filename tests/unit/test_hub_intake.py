@@ -12,7 +12,7 @@ from hub_helpers import SOUND, VIDEO, HubUnderTest, hub_under_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsocket.hub.intake import REORDER_S, Intake
+from streamsocket.hub.intake import REORDER_S, REPAIR_S, Intake
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import H264, Codec
 from streamsocket.rtp.batch import Batch
@@ -227,6 +227,19 @@ def test_a_camera_that_lives_in_1970_is_dated_by_arrival() -> None:
     assert written.batches[0].capture_time == pytest.approx(now, abs=0.001)
 
 
+@pytest.mark.parametrize(("reporter", "lag_s"), [(SSRC, 0.25), (SSRC + 1, 0.0)])
+def test_a_report_before_all_packets_counts_if_it_is_of_the_announced_source(
+    reporter: int, lag_s: float
+) -> None:
+    written = Written()
+    received = intake(written, bundled=True, announced_ssrc=SSRC)
+    now = time.time()
+    report = SenderReport(reporter, now - 0.25, 90_000, 0, 0)
+    received.receive_rtcp(build_sender_report(report, "peer"), now)
+    received.receive(packets_of(PICTURE, 90_000, 0), now)
+    assert written.batches[0].capture_time == pytest.approx(now - lag_s, abs=0.001)
+
+
 @pytest.mark.parametrize("jump", [90_000 * 3600, -90_000 * 3600, 2**31 + 5], ids=str)
 def test_timestamps_that_begin_anew_are_continued(jump: int) -> None:
     written = Written()
@@ -281,6 +294,28 @@ def test_a_publisher_that_can_is_asked_for_what_is_missing() -> None:
     assert (nack.media_ssrc, nack.sequences) == (SSRC, (3,))
     received.receive([lost], now + 0.02)
     assert [unit.units[-1:] for unit in written.units()] == [PICTURE] * 2
+
+
+def test_it_is_asked_for_all_that_is_missing_and_again_while_it_is_waited_for() -> None:
+    sent: list[bytes] = []
+    received = intake(Written(), answers_nack=True, send_rtcp=sent.append)
+    packets = pictures(3)
+    now = time.time()
+    received.receive([packets[n] for n in (0, 1, 2, 4, 5, 8, 9)], now)
+
+    def asked() -> list[tuple[int, ...]]:
+        nacks = [packet for data in sent for packet in parse_rtcp(data)]
+        sent.clear()
+        return [nack.sequences for nack in nacks if isinstance(nack, Nack)]
+
+    assert asked() == [(3,), (6, 7)]
+    received.receive([packets[6]], now + 0.02)
+    received.tick(now + 0.04)
+    assert asked() == [(3, 7)]
+    received.tick(now + REORDER_S + 0.01)
+    assert asked() == [(3, 7)], "it may come from far away"
+    received.tick(now + REPAIR_S + 0.01)
+    assert asked() == [], "it is given up"
 
 
 def test_reports_and_keyframe_requests_name_the_source() -> None:

@@ -155,7 +155,7 @@ def test_a_stream_that_is_not_there_is_away(server: Server) -> None:
 
 
 def test_what_is_no_url_is_refused() -> None:
-    scene = Scene("http://127.0.0.1/clock")
+    scene = Scene("ftp://127.0.0.1/clock")
     with closing(scene.reception) as reception:
         reception.start()
         scene.wait_for_state("refused")

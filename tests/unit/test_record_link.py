@@ -19,12 +19,11 @@ from streamsocket.record.link import (
     KeyframeWanted,
     Lost,
     Over,
-    Packets,
     RecordingState,
     Report,
-    batch_header,
     encode_event,
 )
+from streamsocket.taps.packets import Packets, batch_header
 
 EVENTS: list[Event] = [
     Follow(7, "live/lobby", 1, (Track(VIDEO.codec, Fraction(30)), SOUND), (5, 1 << 40)),

@@ -18,7 +18,6 @@ from streamsocket.record.link import (
     KeyframeWanted,
     Lost,
     Over,
-    Packets,
     RecordingState,
     Report,
     encode_event,
@@ -26,6 +25,7 @@ from streamsocket.record.link import (
 from streamsocket.record.recorder import Recorder
 from streamsocket.record.rules import Rule, rule_for, rules_from_json, rules_to_json
 from streamsocket.settings import RecordSettings
+from streamsocket.taps.packets import Packets
 
 
 class FakeProcess:
@@ -162,7 +162,7 @@ def test_what_the_disk_was_too_slow_for_is_told(bench: Bench) -> None:
 
 def test_a_keyframe_that_a_new_file_waits_for_is_asked_of_the_publisher(bench: Bench) -> None:
     bench.recorder.start()
-    bench.hub.stream._keyframe_requested = -10.0
+    bench.hub.stream.tracks[0].keyframe_requested_at = -10.0
     before = bench.hub.keyframe_requests
     bench.tell(KeyframeWanted(1))
     bench.tell(KeyframeWanted(5))

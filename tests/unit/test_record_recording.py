@@ -14,11 +14,12 @@ from streamsocket.media.codec import Aac, Track
 from streamsocket.record import recording as recording_module
 from streamsocket.record.errors import NewFileNeededError, RecordError
 from streamsocket.record.index import INDEX_NAME, Index, read_index
-from streamsocket.record.link import Follow, Packets
+from streamsocket.record.link import Follow
 from streamsocket.record.recording import RETRY_S, StreamRecording
 from streamsocket.record.rotation import RETURN_S
 from streamsocket.record.rules import Rule
 from streamsocket.rtp.builder import build_batch
+from streamsocket.taps.packets import Packets
 
 ORIGINS = (70_000, 90_000)
 EPOCH = 1_700_000_000.0

@@ -14,9 +14,10 @@ from tests.unit.hub_helpers import SOUND, VIDEO
 
 from streamsocket.record import worker as worker_module
 from streamsocket.record.index import INDEX_NAME, Index, Recorded, read_index
-from streamsocket.record.link import Decoder, Event, Follow, Lost, Over, Packets, Report
+from streamsocket.record.link import Decoder, Event, Follow, Lost, Over, Report
 from streamsocket.record.rules import Rule
 from streamsocket.record.worker import Worker
+from streamsocket.taps.packets import Packets
 
 GB = 10**9
 

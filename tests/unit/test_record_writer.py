@@ -27,6 +27,8 @@ PYRAMID = {"preset": "veryfast", "bf": "3", "x264-params": "b-pyramid=normal:b-a
 OPEN_GOP = {"preset": "veryfast", "x264-params": "bframes=3:b-adapt=0:scenecut=0:open-gop=1"}
 X265 = {"preset": "ultrafast", "x265-params": "bframes=4:b-pyramid=1:open-gop=1:log-level=none"}
 VP8 = {"deadline": "realtime", "cpu-used": "8"}
+VP9 = VP8 | {"lag-in-frames": "0"}
+AV1 = {"preset": "11", "svtav1-params": "rtc=1:pred-struct=1:lp=1"}
 
 
 def write(path: Path, tracks: list[Track], units: Units) -> RecordingWriter:
@@ -63,6 +65,8 @@ def only_slices(units: Units) -> Units:
         (".mkv", "libx265", X265, "aac", 48_000),
         (".mkv", "libvpx", VP8, "libopus", 48_000),
         (".webm", "libvpx", VP8, "libopus", 48_000),
+        *((suffix, "libvpx-vp9", VP9, "libopus", 48_000) for suffix in (".mp4", ".mkv", ".webm")),
+        *((suffix, "libsvtav1", AV1, "libopus", 48_000) for suffix in (".mp4", ".mkv", ".webm")),
         (".mkv", "mjpeg", {}, "aac", 48_000),
         (".mp4", "mjpeg", {}, "aac", 48_000),
     ],
@@ -245,7 +249,10 @@ def test_sound_that_comes_soon_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "encoder", "options"),
-    [(".mp4", "libx264", X264), (".mkv", "libvpx", VP8), (".mkv", "mjpeg", {})],
+    [
+        *((".mp4", "libx264", X264), (".mkv", "libvpx", VP8), (".mkv", "mjpeg", {})),
+        *((".mp4", "libvpx-vp9", VP9), (".mp4", "libsvtav1", AV1)),
+    ],
 )
 def test_another_size_needs_a_new_file(
     tmp_path: Path, suffix: str, encoder: str, options: dict[str, str]

@@ -6,12 +6,13 @@ import pytest
 
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
 from streamsocket.media.jpeg import EOI, Headers, build_headers
 from streamsocket.rtp.packet import MAX_PAYLOAD
 from streamsocket.rtp.payload import codec_from_sdp, depacketizer, packetizer, sdp_attributes
 from streamsocket.rtsp import sdp
 
+SEQUENCE = bytes.fromhex("080000002d4cffb3c02f8004")
 VIDEO = H264(
     bytes.fromhex("6742c01fda01e0089f961000000300100000030320f1832a"), bytes.fromhex("68ce0f2c80")
 )
@@ -63,6 +64,9 @@ def fmtp_of(codec: Codec) -> dict[str, str]:
         (Opus(), "96 opus/48000/2", "96 sprop-stereo=1"),
         (Opus(channels=1), "96 opus/48000/2", "96 sprop-stereo=0"),
         (Vp8((640, 480)), "96 VP8/90000", None),
+        (Vp9((640, 480), 2), "96 VP9/90000", "96 profile-id=2"),
+        (Av1(), "96 AV1/90000", "96 profile=0"),
+        (Av1(SEQUENCE), "96 AV1/90000", "96 profile=0;level-idx=5;tier=0"),
         (Mjpeg((640, 480)), "96 JPEG/90000", None),
         (G711("pcmu"), "96 PCMU/8000/1", None),
         (G711("pcma", 16_000, 2), "96 PCMA/16000/2", None),
@@ -77,6 +81,7 @@ def test_sdp_says_what_a_receiver_needs(codec: Codec, rtpmap: str, fmtp: str | N
     "codec",
     [
         *(VIDEO, H264(b"", b""), HEVC, SOUND, Opus(), Opus(channels=1), Vp8(), Mjpeg()),
+        *(Vp9(), Vp9(profile=2), Av1()),
         *(G711("pcmu"), G711("pcma", 16_000, 2), L16(44_100, 1), L16(48_000, 6)),
     ],
 )
@@ -184,6 +189,8 @@ def test_what_cannot_be_received_is_named(
         (SOUND, AccessUnit([b"frame"], 0)),
         (Opus(), AccessUnit([b"packet"], 0)),
         (Vp8(), AccessUnit([b"\x31frame"], 0, keyframe=False)),
+        (Vp9(), AccessUnit([b"\x86frame"], 0, keyframe=False)),
+        (Av1(), AccessUnit([b"\x32\x06\x30frame"], 0, keyframe=False)),
         (MJPEG, AccessUnit([PICTURE], 0)),
         (G711("pcmu"), AccessUnit([b"samples"], 0)),
         (L16(48_000, 2), AccessUnit([b"all four"], 0)),

@@ -48,12 +48,14 @@ def test_a_missing_packet_is_waited_for_as_long_as_it_is_worth() -> None:
     assert reorder.push(1, 1, 0.0) == [(1, False)]
     assert reorder.push(3, 3, 0.01) == []
     assert reorder.push(6, 6, 0.05) == []
+    assert reorder.missing == [2, 4, 5]
     assert reorder.deadline == 0.11
     assert reorder.expire(0.10) == []
     assert reorder.expire(0.11) == [(3, True)]
     assert reorder.push(2, 2, 0.12) == []  # too late
     assert reorder.dropped == 1
     assert reorder.expire(0.2) == [(6, True)]
+    assert reorder.missing == []
     assert reorder.deadline is None
 
 

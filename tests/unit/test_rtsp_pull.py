@@ -12,11 +12,11 @@ from client_helpers import SOUND, VIDEO, FakeServer, refuse, run_as_the_server_d
 from rtsp_helpers import eventually
 
 from streamsocket.errors import ConnectError, StreamSocketError
+from streamsocket.hub import pulling as pulling_module
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Publication, Stream
 from streamsocket.media.codec import Track
 from streamsocket.rtp.rtcp import Pli, ReceiverReport, parse_rtcp
-from streamsocket.rtsp import pull as pull_module
 from streamsocket.rtsp import sdp
 from streamsocket.rtsp.client import Protocol
 from streamsocket.rtsp.message import Headers, Request, Response
@@ -141,7 +141,7 @@ def test_the_end_of_the_stream_is_no_failure() -> None:
 
 
 def test_a_server_that_vanishes_or_falls_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull_module, "SILENCE_S", 0.3)
+    monkeypatch.setattr(pulling_module, "SILENCE_S", 0.3)
 
     async def test() -> None:
         async with pulling() as pull:
@@ -165,7 +165,7 @@ def test_a_server_that_vanishes_or_falls_silent_is_told(monkeypatch: pytest.Monk
 
 
 def test_a_server_that_never_sends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull_module, "SILENCE_S", 0.2)
+    monkeypatch.setattr(pulling_module, "SILENCE_S", 0.2)
 
     async def test() -> None:
         async with pulling(FakeServer(sends=False)) as pull:
@@ -203,7 +203,7 @@ def test_what_is_not_known_here_is_left_alone() -> None:
 def test_the_server_is_told_how_it_comes_and_asked_for_keyframes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pull_module, "_REPORT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(pulling_module, "_REPORT_INTERVAL_S", 0.2)
 
     async def test() -> None:
         async with pulling() as pull:

@@ -440,7 +440,7 @@ def test_the_other_servers_feedback_is_answered() -> None:
             )
             requests = push.keyframe_requests
             await asyncio.sleep(0)
-            push.stream._keyframe_requested = 0.0
+            push.stream.tracks[0].keyframe_requested_at = -10.0
             connection.write(Frames([(1, build_pli(Pli(1, ssrc))), (1, b"junk")]).serialise())
             await eventually(lambda: push.keyframe_requests == requests + 1)
 

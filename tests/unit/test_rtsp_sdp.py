@@ -107,9 +107,9 @@ def test_a_camera_with_every_fault_at_once() -> None:
 
 
 def test_a_codec_we_do_not_know_is_named() -> None:
-    media = only("m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\n")
+    media = only("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n")
     assert media.codec is None
-    assert "av1" in (media.unsupported or "").lower()
+    assert "h266" in (media.unsupported or "").lower()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_codec_of_the_other_kind_is_none() -> None:
 def test_the_first_picture_and_the_first_sound_that_are_known_are_chosen() -> None:
     lines = (
         "m=audio 0 RTP/AVP 0\na=sendonly\n"
-        "m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\n"
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n"
         "m=video 0 RTP/AVP 97\na=rtpmap:97 VP8/90000\n"
         "m=audio 0 RTP/AVP 8\n"
         "m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000\n"

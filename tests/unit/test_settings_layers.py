@@ -43,6 +43,11 @@ def test_each_layer_goes_over_the_one_below_it() -> None:
     assert (settings.rtsp.port, settings.http.port, settings.rtsp.udp_port) == (100, 30, 2)
 
 
+def test_variables_of_options_are_no_settings() -> None:
+    environ = {"STREAMSOCKET_ICE_SERVERS": "stun:a", "STREAMSOCKET_SECRET": "x"}
+    assert load_settings(environ=environ) == load_settings()
+
+
 def test_streams_come_together_from_all_layers() -> None:
     Path("streamsocket.toml").write_text('[streams."live/lobby"]\nsource = "test"\nloop = false\n')
     options = {("streams", "yard", "source"): Value("test:640x360", "yard=test:640x360")}
@@ -209,3 +214,21 @@ def test_groups_in_a_list_are_read_in_order() -> None:
 )
 def test_what_is_wrong_in_a_list_is_told_with_its_line(text: str, sentence: str) -> None:
     assert refusal(text).startswith(f"streamsocket.toml, {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://ann:s3cret@host/{name}/whip", True),
+        ("http://host:8080/live/{name}/whip#insecure", True),
+        ("http://host:8080/live/{name}", False),
+        ("http://host:8080/live/{name}/whep", False),
+    ],
+)
+def test_streams_are_pushed_on_by_webrtc_to_urls_that_end_with_whip(url: str, taken: bool) -> None:
+    text = f'[[forward]]\nurl = "{url}"\n'
+    if taken:
+        Path("streamsocket.toml").write_text(text)
+        assert load_settings().forward[0].url == url
+    else:
+        assert "forward" in refusal(text)

@@ -13,7 +13,7 @@ import pytest
 from av.video.frame import VideoFrame
 from tests.unit.source_helpers import Seen, decode, run_test_pattern
 
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Vp8, Vp9
 from streamsocket.sources import yardstick
 from streamsocket.sources.encoding import AS_IT_IS, AUDIO_CODECS, VIDEO_CODECS, Encoding
 from streamsocket.sources.movie import make_movie
@@ -85,7 +85,7 @@ def test_the_test_pattern_beeps_when_it_flashes(
     assert not outlet.notes
     assert len(pictures.frames) == len(pictures.batches) in range(56, 59)
     assert {luma.shape for _, luma in pictures.pictures} == {_SIZE[::-1]}
-    assert isinstance(pictures.codec, H264 | H265 | Vp8 | Mjpeg)
+    assert isinstance(pictures.codec, H264 | H265 | Vp8 | Vp9 | Av1 | Mjpeg)
     assert pictures.codec.size == _SIZE
     assert sound.codec.clock_rate == _SOUND_RATE.get(audio, 48_000)
     assert len(pictures.flashes) == 2
@@ -158,7 +158,7 @@ def test_what_rtp_can_carry_is_passed_on(
     pictures, sound = read.seen(0), read.seen(1)
     assert len(pictures.frames) == 50
     assert len(pictures.flashes) == 2
-    assert isinstance(pictures.codec, H264 | H265 | Vp8 | Mjpeg)
+    assert isinstance(pictures.codec, H264 | H265 | Vp8 | Vp9 | Av1 | Mjpeg)
     assert pictures.codec.size == _SIZE
     assert sound.beeps == pytest.approx(pictures.flashes, abs=0.0015)
     units = read.units[0]
@@ -241,7 +241,8 @@ def test_a_file_is_transcoded_as_asked_for(movie: Path, video: str, audio: str) 
     assert len(pictures.frames) == 50
     assert len(pictures.flashes) == 2
     assert sound.beeps == pytest.approx(pictures.flashes, abs=0.001)
-    assert pictures.bit_rate == pytest.approx(700_000, rel=0.25)
+    # VP9 leaves bits that pictures as simple as these don't need.
+    assert pictures.bit_rate == pytest.approx(700_000, rel=0.35 if video == "vp9" else 0.25)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_every_codec_can_be_asked_for(codec: str) -> None:
         ({"video_bitrate": "2"}, "choose 50k to 200M"),
         ({"video_bitrate": "1000M"}, "choose 50k to 200M"),
         ({"audio_bitrate": "4k"}, "--audio-bitrate: .* choose 8k to 512k"),
-        ({"codec": "h266"}, "--codec: 'h266' is no codec .* h264, h265, vp8 or mjpeg"),
+        ({"codec": "h266"}, "--codec: 'h266' is no codec .* h264, h265, vp8, vp9, av1 or mjpeg"),
         ({"codec": "h264+"}, "'' is no codec"),
         ({"codec": "h264+vp8"}, "names two codecs for the same"),
         ({"codec": "aac+opus"}, "names two codecs for the same"),

@@ -177,7 +177,7 @@ def test_the_test_pattern_streams_live() -> None:
     steps = {after.timestamp - before.timestamp for before, after in pairwise(publication.of(0))}
     assert all(step % 3000 == 0 for step in steps)
     sound = [batch.timestamp for batch in publication.of(1)]
-    assert all(after - before == 1024 for before, after in pairwise(sound))
+    assert all(after - before == 480 for before, after in pairwise(sound))
     age = [arrived - batch.capture_time for arrived, _, batch in publication.batches]
     assert min(age) >= 0
 

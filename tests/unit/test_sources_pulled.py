@@ -16,7 +16,7 @@ from streamsocket.hub.hub import Hub
 from streamsocket.rtsp.server import RtspOptions, RtspServer
 from streamsocket.sources import pulled as pulled_module
 from streamsocket.sources.pulled import PulledSource
-from streamsocket.sources.spec import RtspSpec
+from streamsocket.sources.spec import PulledSpec
 from streamsocket.sources.state import SourceStatus
 
 
@@ -37,7 +37,7 @@ class Pulled:
         self.server = RtspServer(self.hub, loop, RtspOptions(port=0))
         self.server.open()
         self.told: list[SourceStatus] = []
-        spec = RtspSpec(url, on_demand=on_demand)
+        spec = PulledSpec(url, on_demand=on_demand)
         self.source = PulledSource("cam", spec, loop, self.hub, self.told.append)
         self.hub.provide("cam", self.source.want)
 

@@ -88,6 +88,8 @@ def test_the_metrics_parse_and_tell_the_status(client: Client) -> None:
     assert samples["streamsocket_stream_resent_packets_total", "live/lobby"] == 3
     assert samples["streamsocket_stream_unsent_packets_total", "live/lobby"] == 2
     assert samples["streamsocket_stream_timestamp_jumps_total", "live/lobby"] == 6
+    assert samples["streamsocket_stream_estimated_bits_per_second", "live/lobby"] == 1_500_000
+    assert ("streamsocket_stream_estimated_bits_per_second", "bad") not in samples
     buckets = "streamsocket_added_latency_seconds_bucket"
     assert samples[buckets, "0.002", "live/lobby"] == 98
     assert samples[buckets, "+Inf", "live/lobby"] == 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -65,7 +66,9 @@ class StandIn:
 class Client:
     def __init__(self, server: StandIn, media: asyncio.AbstractEventLoop) -> None:
         servers = ("stun:stun.example:3478", "turn:anna:secret@turn.example")
-        routes = WebRtcRoutes(cast(WebRtcServer, server), media, servers).routes()
+        self.refused: Counter[str] = Counter()
+        made = WebRtcRoutes(cast(WebRtcServer, server), media, servers, self.refused)
+        routes = made.routes()
         self._app = create_app(server_status, rtsp_port=8554, routes=routes)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> httpx.Response:
@@ -150,6 +153,7 @@ def test_an_error_is_a_status_and_a_sentence(
     server.error = error
     response = client.ask("POST", "/lobby/whep", b"v=0", **SDP)
     assert (response.status_code, response.text) == (status, "no")
+    assert client.refused == {f"http_{status}": 1}
     assert ("www-authenticate" in response.headers) == (status == 401)
     assert ("retry-after" in response.headers) == (status == 503)
 

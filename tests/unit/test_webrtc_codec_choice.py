@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.test_media_av1 import sequence_header
 from webrtc_helpers import offer_text
 
-from streamsocket.media.codec import G711, H264, H265, Aac, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, Aac, Av1, Mjpeg, Opus, Vp8, Vp9
 from streamsocket.webrtc import sdp
 from streamsocket.webrtc.codec_choice import (
     Choice,
@@ -44,9 +45,9 @@ def _choice(encoding: Encoding, name: str, kind: str = "video") -> Choice:
         ("chromium_recvonly", _h264(MAIN), 116, 117),
         ("chromium_recvonly", _h264(HIGH), 41, 42),
         ("chromium_recvonly", encoding_of(Vp8()), 96, 97),
-        ("chromium_recvonly", Encoding("vp9"), 98, 99),
-        ("chromium_recvonly", Encoding("vp9", parameters={"profile-id": "2"}), 100, 101),
-        ("chromium_recvonly", Encoding("av1"), 45, 46),
+        ("chromium_recvonly", encoding_of(Vp9()), 98, 99),
+        ("chromium_recvonly", encoding_of(Vp9(profile=2)), 100, 101),
+        ("chromium_recvonly", encoding_of(Av1()), 45, 46),
         ("firefox_recvonly", encoding_of(Vp8()), 120, 124),
         ("firefox_recvonly", Encoding("av1"), 99, 100),
         ("aiortc_recvonly", _h264(BASELINE), 101, 102),
@@ -87,6 +88,9 @@ def test_what_is_not_on_offer_is_explained() -> None:
     assert "only in forms that can't carry it" in explain(_h264(BASELINE), mode_0)
     assert choose(encoding_of(Aac(bytes.fromhex("1190"))), firefox) is None
     assert choose(encoding_of(Mjpeg()), firefox) is None
+    high = encoding_of(Av1(sequence_header(profile=1)))
+    assert choose(high, firefox) is None
+    assert "The track is AV1, and the peer offers it only in forms" in explain(high, firefox)
     assert explain(encoding_of(Opus()), []).endswith("the peer offers no format at all.")
 
 

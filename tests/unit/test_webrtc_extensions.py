@@ -129,3 +129,32 @@ def test_what_is_no_rtp_is_refused() -> None:
     for packet in (b"", HEADER[:11], bytes(20)):
         with pytest.raises(ParseError, match="no RTP packet"):
             packet_elements(packet)
+
+
+@given(
+    st.integers(0, 65_535),
+    st.integers(1, 14),
+    st.lists(st.tuples(st.integers(0, 14), st.binary(min_size=1, max_size=16)), max_size=5),
+    st.binary(max_size=6),
+)
+def test_the_transport_s_sequence_number_is_found_among_others(
+    sequence: int, number: int, others: list[tuple[int, bytes]], rest: bytes
+) -> None:
+    elements = {other: value for other, value in others if other not in (0, number)}
+    session = ExtensionMap({ExtensionUri.TRANSPORT_SEQUENCE: number})
+    elements |= {number: sequence.to_bytes(2)}
+    packet = b"\x90" + bytes(11) + build_elements(elements) + rest
+    assert session.transport_sequence(packet) == session.parse(packet).transport_sequence
+    assert session.transport_sequence(packet) == sequence
+    assert ExtensionMap({}).transport_sequence(packet) is None
+
+
+@given(st.binary(max_size=12))
+def test_a_broken_extension_has_no_sequence_number(data: bytes) -> None:
+    packet = b"\x90" + bytes(11) + b"\xbe\xde" + data
+    session = ExtensionMap({ExtensionUri.TRANSPORT_SEQUENCE: 4})
+    try:
+        expected = session.parse(packet).transport_sequence
+    except ParseError:
+        return
+    assert session.transport_sequence(packet) == expected

@@ -126,7 +126,7 @@ def test_whoever_lacks_the_password_is_refused() -> None:
     assert stun.parse(received.reply).error_code == stun.UNAUTHENTICATED
     without = stun.build(browser.request(use_candidate=True))
     assert browser.table.receive(without, HOME, 1.0).peer is None
-    assert browser.table.refused == {"unauthenticated": 2}
+    assert browser.table.refused == {"stun_unauthenticated": 2}
     assert browser.peer.path is None
     assert browser.table.find(HOME) is None
 
@@ -135,7 +135,7 @@ def test_who_knows_no_username_is_not_answered() -> None:
     browser = Browser()
     for name in ("", "nobody:abcd", None):
         assert browser.check(HOME, 1.0, username=name) == Received()
-    assert browser.table.refused == {"unknown user": 3}
+    assert browser.table.refused == {"stun_unknown_user": 3}
 
 
 def test_messages_that_are_no_checks_are_dropped() -> None:
@@ -144,7 +144,7 @@ def test_messages_that_are_no_checks_are_dropped() -> None:
     assert browser.check(HOME, 1.0, message_class=MessageClass.INDICATION) == Received()
     assert browser.check(HOME, 1.0, message_class=MessageClass.SUCCESS) == Received()
     assert browser.check(HOME, 1.0, method=3) == Received()
-    assert browser.table.refused == {"malformed": 1, "unexpected": 2}
+    assert browser.table.refused == {"stun_malformed": 1, "stun_unexpected": 2}
 
 
 def test_a_peer_that_takes_itself_for_controlled_is_told_of_the_conflict() -> None:

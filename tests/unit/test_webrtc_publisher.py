@@ -40,9 +40,11 @@ PICTURE = b"\x65" + bytes(400)  # a NAL unit of an IDR picture
 class PublishingPeer:
     """A peer that publishes sound and picture under `desk`."""
 
-    def __init__(self, under_test: ServerUnderTest, offer: str = "chromium_sendonly") -> None:
+    def __init__(
+        self, under_test: ServerUnderTest, offer: str = "chromium_sendonly", **options: Any
+    ) -> None:
         self.under_test = under_test
-        self.peer = under_test.stranger(offer=offer)
+        self.peer = under_test.stranger(offer=offer, **options)
         publish = under_test.server.publish("desk", self.peer.offer, HERE)
         self.peer.take(under_test.ask(publish))
         under_test.until(lambda: self.peer.connected and bool(under_test.hub.hub.find("desk")))
@@ -198,6 +200,26 @@ def test_reports_date_what_was_captured(under_test: ServerUnderTest) -> None:
     latest = publisher.stream.tracks[1].latest
     assert latest
     assert latest.capture_time == pytest.approx(captured + 0.02, abs=0.25)
+
+
+def test_reports_of_the_picture_do_not_date_the_sound(under_test: ServerUnderTest) -> None:
+    """All of them come the same way, and are told apart by their source."""
+    publisher = PublishingPeer(under_test)
+    video, sound = publisher.stream.tracks
+    begun = time.time()
+    for kind, lag_s in (("video", 2.0), ("audio", 0.5)):
+        publisher.send(kind, PICTURE if kind == "video" else SOUND)
+        step = 3000 if kind == "video" else 960
+        timestamp = step * (publisher.sequence[kind] - 1)
+        report = SenderReport(publisher.ssrc(kind), begun - lag_s, timestamp, 0, 0)
+        publisher.peer.send_rtcp(build_sender_report(report, "peer"))
+    publisher.send("video", PICTURE)
+    publisher.send("audio", SOUND)
+    under_test.until(lambda: (video.packets, sound.packets) == (2, 2))
+    assert video.latest
+    assert sound.latest
+    assert video.latest.capture_time == pytest.approx(begun - 2 + 1 / 30, abs=0.005)
+    assert sound.latest.capture_time == pytest.approx(begun - 0.5 + 0.02, abs=0.005)
 
 
 def test_a_name_that_is_taken_is_refused(under_test: ServerUnderTest) -> None:

@@ -254,6 +254,23 @@ def test_what_cannot_work_is_refused(changes: list[tuple[str, str]], reason: str
         sdp.parse_offer(text)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "is_rtp"),
+    [
+        ("UDP/TLS/RTP/SAVPF", True),
+        ("TCP/DTLS/RTP/SAVP", True),
+        ("RTP/AVP", True),  # to be taken as if it said more (RFC 9429, 5.1.2)
+        ("udp", False),
+        ("RTP/AVP/TCP", False),
+        ("UDP/TLS/RTP/AVPFX", False),
+    ],
+)
+def test_sound_and_picture_come_by_rtp(protocol: str, is_rtp: bool) -> None:
+    offer = sdp.parse(offer_text("chromium_recvonly").replace("UDP/TLS/RTP/SAVPF", protocol))
+    assert {media.is_rtp for media in offer.medias} == {is_rtp}
+    assert all(bool(media.formats) == is_rtp for media in offer.medias)
+
+
 def test_a_section_outside_the_bundle_may_be_anything() -> None:
     text = offer_text("obs_whip").replace("BUNDLE 0 1", "BUNDLE 1").replace("mid:0", "mid:x")
     offer = sdp.parse_offer(text)

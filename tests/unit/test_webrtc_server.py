@@ -18,6 +18,7 @@ from streamsocket.auth.authorization import Credentials
 from streamsocket.auth.passwords import hash_password
 from streamsocket.auth.users import Permissions, User
 from streamsocket.errors import ParseError
+from streamsocket.rtp.packet import parse_rtp
 from streamsocket.rtp.rtcp import (
     Bye,
     Nack,
@@ -27,9 +28,12 @@ from streamsocket.rtp.rtcp import (
     build_nack,
     build_pli,
 )
+from streamsocket.webrtc import sdp
 from streamsocket.webrtc import server as server_module
 from streamsocket.webrtc.certificate import Certificate
 from streamsocket.webrtc.dtls import DtlsState
+from streamsocket.webrtc.feedback import Fir, Remb, build_fir, build_remb
+from streamsocket.webrtc.header_extensions import ExtensionMap, ExtensionUri
 from streamsocket.webrtc.ice import CONSENT_S
 from streamsocket.webrtc.ice_table import TooManyPeersError
 from streamsocket.webrtc.negotiation import NothingFitsError
@@ -195,7 +199,7 @@ def test_what_is_asked_for_comes_again_on_a_source_of_its_own(under_test: Server
     under_test.until(lambda: len(peer.rtp) == 7)
     assert {packet.ssrc for packet in peer.rtp[5:]} == {rtx_ssrc}
     repaired = [unwrap(raw, media.formats[0].payload_type, video.ssrc) for raw in peer.raw[5:]]
-    assert repaired == missed
+    assert [parse_rtp(packet or b"") for packet in repaired] == [parse_rtp(raw) for raw in missed]
     assert under_test.hub.stream.resent_packets == 2
 
 
@@ -269,6 +273,7 @@ def test_another_certificate_than_announced_is_refused(under_test: ServerUnderTe
     under_test.until(lambda: under_test.server.sessions == 0)
     assert under_test.hub.stream.viewers == 0
     assert not peer.rtp
+    assert under_test.server.refused["dtls"] == 1
 
 
 def test_who_does_not_know_the_password_is_no_peer(under_test: ServerUnderTest) -> None:
@@ -279,6 +284,7 @@ def test_who_does_not_know_the_password_is_no_peer(under_test: ServerUnderTest) 
     stranger.poll()
     under_test.until(lambda: under_test.server.refused["unknown_peer"] > 0)
     assert not stranger.connected
+    assert under_test.server.refused["stun_unauthenticated"] == 1
 
 
 def test_garbage_is_ignored(under_test: ServerUnderTest) -> None:
@@ -293,6 +299,7 @@ def test_garbage_is_ignored(under_test: ServerUnderTest) -> None:
     under_test.until(lambda: len(peer.rtp) == 3)
     assert under_test.server.sessions == 1
     assert under_test.server.refused["unknown_peer"] == 1
+    assert under_test.server.refused["srtp"] > 10
 
 
 def test_a_session_that_is_deleted_ends(under_test: ServerUnderTest) -> None:
@@ -447,14 +454,141 @@ def test_a_slow_socket_loses_nothing(under_test: ServerUnderTest) -> None:
     peer = under_test.viewer()
     under_test.send(keyframe=True)
     under_test.until(lambda: len(peer.rtp) == 3)
-    datagrams = under_test.server._sender._socket
-    send = datagrams.send
+    datagrams = under_test.server._sender._datagrams
+    send, many = datagrams.send, datagrams.many
     datagrams.send = lambda run, path, output: False  # type: ignore[method-assign]
+    datagrams.many = None
     under_test.send(packets=80)
     under_test.send()
-    datagrams.send = send  # type: ignore[method-assign]
+    datagrams.send, datagrams.many = send, many  # type: ignore[method-assign]
     under_test.until(lambda: len(peer.rtp) == 86)
     found = sequences(peer, under_test.hub.stream.tracks[0].ssrc)
     assert found == list(range(found[0], found[0] + 86))
     under_test.send()
     under_test.until(lambda: len(peer.rtp) == 89)
+
+
+def extended_offer(peer: PythonPeer) -> str:
+    """Its offer with the time of capture asked for, as a page can have it."""
+    line = f"a=extmap:13 {ExtensionUri.ABS_CAPTURE_TIME}\r\na=rtcp-mux"
+    return peer.offer.replace("a=rtcp-mux", line)
+
+
+def test_viewers_are_told_when_packets_were_sent_and_captured(
+    under_test: ServerUnderTest,
+) -> None:
+    video, sound = under_test.hub.stream.tracks
+    peer = under_test.stranger()
+    peer.take(under_test.watch(extended_offer(peer)))
+    under_test.until(lambda: peer.connected)
+    under_test.send(packets=3, keyframe=True)  # sent on its own, as all that comes before
+    under_test.until(lambda: len(peer.rtp) == 3)
+    captured = time.time()
+    under_test.send(packets=3, keyframe=True)
+    under_test.send(packets=3)
+    under_test.send(1, track=1)
+    under_test.send(1, track=1)
+    under_test.until(lambda: len(peer.rtp) == 11)
+    picture, audio = (ExtensionMap(ids_of(media)) for media in peer.answer.medias)
+    pictures = [picture.parse(raw) for raw in peer.raw if raw[8:12] == video.ssrc.to_bytes(4)]
+    now = time.monotonic() % 64
+    assert all(abs(each.abs_send_time - now) < 5 for each in pictures if each.abs_send_time)
+    assert [bool(each.abs_send_time) for each in pictures] == [True] * 9
+    dated = [each.abs_capture_time for each in pictures]
+    assert [bool(each) for each in dated] == [False] * 3 + [True] * 3 + [False] * 3
+    assert all(abs(each.time - captured) < 0.5 for each in dated if each)
+    sounds = [audio.parse(raw) for raw in peer.raw if raw[8:12] == sound.ssrc.to_bytes(4)]
+    assert [bool(each.abs_capture_time) for each in sounds] == [True, False]
+    assert [each.abs_send_time for each in sounds] == [None, None]
+    peer.send_rtcp(build_nack(Nack(1, video.ssrc, (peer.rtp[4].sequence,))))
+    under_test.until(lambda: len(peer.rtp) == 12)
+    assert picture.parse(peer.raw[-1]).abs_send_time
+
+
+def ids_of(media: sdp.Media) -> dict[str, int]:
+    return {each.uri: each.number for each in media.extensions}
+
+
+def test_captures_are_dated_once_a_second(
+    under_test: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = under_test.stranger()
+    peer.take(under_test.watch(extended_offer(peer)))
+    under_test.until(lambda: peer.connected)
+    under_test.send(keyframe=True)
+    under_test.until(lambda: len(peer.rtp) == 3)
+    monkeypatch.setattr("streamsocket.webrtc.sender.CAPTURE_TIME_S", 0.1)
+    deadline = time.monotonic() + 5
+    extensions = ExtensionMap(ids_of(peer.answer.medias[0]))
+    while sum(bool(extensions.parse(raw).abs_capture_time) for raw in peer.raw) < 3:
+        assert time.monotonic() < deadline
+        under_test.send(1)
+        under_test.hub.run(0.01)
+        peer.poll()
+    assert sum(bool(extensions.parse(raw).abs_capture_time) for raw in peer.raw) < len(peer.raw) / 4
+
+
+def test_who_is_not_repaired_elsewhere_gets_no_extensions(under_test: ServerUnderTest) -> None:
+    """What is sent again as it was has to be the same to the byte."""
+    peer = under_test.stranger()
+    offer = "\r\n".join(line for line in extended_offer(peer).split("\r\n") if "apt=" not in line)
+    peer.take(under_test.watch(offer))
+    under_test.until(lambda: peer.connected)
+    assert ids_of(peer.answer.medias[0]) == {}
+    for _ in range(2):
+        under_test.send(keyframe=True)
+    under_test.until(lambda: len(peer.rtp) == 6)
+    assert {raw[0] for raw in peer.raw} == {0x80}
+
+
+def test_many_viewers_of_all_kinds_get_the_same(under_test: ServerUnderTest) -> None:
+    kinds: list[dict[str, Any]] = [
+        {}, {"offer": "aiortc_recvonly"}, {"profiles": (SrtpProfile.AES128_CM_SHA1_80,)},
+        {"profiles": (SrtpProfile.AEAD_AES_256_GCM,)},
+    ]  # fmt: skip
+    peers = [under_test.viewer(**kinds[number % 4]) for number in range(40)]
+    under_test.send(keyframe=True)
+    under_test.until(lambda: all(len(peer.rtp) == 3 for peer in peers))
+    under_test.send(packets=70)
+    under_test.send(2, track=1)
+    under_test.until(lambda: all(len(peer.rtp) == 75 for peer in peers))
+    for peer in peers:
+        for track, count in zip(under_test.hub.stream.tracks, (73, 2), strict=True):
+            found = sequences(peer, track.ssrc)
+            assert found == list(range(found[0], found[0] + count))
+        assert [p.payload for p in peer.rtp] == [p.payload for p in peers[0].rtp]
+
+
+def test_one_who_cannot_be_reached_is_no_harm_to_others(under_test: ServerUnderTest) -> None:
+    peers = [under_test.viewer() for _ in range(5)]
+    under_test.send(keyframe=True)
+    under_test.until(lambda: all(len(peer.rtp) == 3 for peer in peers))
+    lost = next(iter(under_test.server._peers.values()))
+    lost.ice._selected = ("127.0.0.1", 0)  # the kernel refuses that port
+    under_test.send()
+    under_test.until(lambda: all(len(peer.rtp) == 6 for peer in peers[1:]))
+    assert len(peers[0].rtp) == 3
+    assert under_test.hub.stream.unsent_packets == 3
+
+
+def test_what_gets_through_to_viewers_is_told(under_test: ServerUnderTest) -> None:
+    assert under_test.hub.stream.estimated_bps is None
+    peers = [under_test.viewer() for _ in range(2)]
+    for peer, bitrate in zip(peers, (3_000_000, 800_000), strict=True):
+        peer.send_rtcp(build_remb(Remb(1, bitrate, ())))
+    under_test.until(lambda: under_test.hub.stream.estimated_bps == 800_000)
+    under_test.ask(under_test.server.end("lobby", peers[1].told.session))
+    assert under_test.hub.stream.estimated_bps == 3_000_000
+
+
+def test_keyframes_are_asked_for_once_a_second_at_most(under_test: ServerUnderTest) -> None:
+    under_test.send(keyframe=True)
+    peer = under_test.viewer()
+    ssrc = under_test.hub.stream.tracks[0].ssrc
+    before = under_test.hub.keyframe_requests
+    for number in range(20):
+        peer.send_rtcp(build_pli(Pli(1, ssrc)))
+        peer.send_rtcp(build_fir(Fir(1, ((ssrc, number),))))
+    peer.send_rtcp(build_remb(Remb(1, 1000, ())))
+    under_test.until(lambda: under_test.hub.stream.estimated_bps == 1000)
+    assert under_test.hub.keyframe_requests == before + 1

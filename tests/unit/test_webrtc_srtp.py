@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsocket.errors import ParseError
+from streamsocket.hub.sendmmsg import MAX_MESSAGES
 from streamsocket.hub.wire import DatagramRun
 from streamsocket.webrtc import srtp_gcm
 from streamsocket.webrtc.srtp import (
@@ -26,6 +27,7 @@ from streamsocket.webrtc.srtp import (
     make_sender,
 )
 from streamsocket.webrtc.srtp_gcm import MAX_SSRCS
+from streamsocket.webrtc.srtp_packet import MAX_SLOTS
 from streamsocket.webrtc.srtp_profile import derive
 from streamsocket.webrtc.srtp_replay import WINDOW, ReplayWindow
 
@@ -231,6 +233,33 @@ def test_many_viewers_share_a_burst(profile: SrtpProfile) -> None:
                     assert peer.unprotect(datagram) == plain
                     seen[number] += 1
     assert seen == [100, 90, 80, 70, 60]
+
+
+@every_profile
+def test_some_viewers_are_encrypted_for_before_anything_is_sent(profile: SrtpProfile) -> None:
+    keys = [make_key(profile, seed) for seed in range(1, 8)]
+    packets = [rtp(number, size=1200 - 300 * (number == 9)) for number in range(10)]
+    sizes = [len(packet) for packet in packets]
+    (burst,) = bursts(b"".join(packets), sizes, 0, len(keys))
+    assert burst.slots == len(keys)
+    streams = [make_sender(key).add_stream(SSRC, 0) for key in keys]
+    runs = [stream.protect(burst, slot) for slot, stream in enumerate(streams)]
+    for key, own in zip(keys, runs, strict=True):
+        assert cut(own) == protected(key, packets, 0)
+    if profile.is_gcm:
+        memory = bytes(burst.gcm.memory)
+        together = b"".join(bytes(run.data) for own in runs for run in own)
+        assert memory == together
+        assert burst.gcm.slot_bytes * len(keys) == len(memory)
+
+
+def test_slots_stay_within_the_cache() -> None:
+    keyframe = [rtp(number, size=1212) for number in range(40)]
+    sizes = [len(packet) for packet in keyframe]
+    (burst,) = bursts(b"".join(keyframe), sizes, 0, 1000)
+    assert burst.slots == 4
+    (sound,) = bursts(keyframe[0], sizes[:1], 0, 1000)
+    assert sound.slots == MAX_SLOTS == MAX_MESSAGES
 
 
 def test_bursts_end_where_sequence_numbers_wrap() -> None:

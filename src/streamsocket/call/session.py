@@ -10,8 +10,9 @@ from streamsocket.call.parties import (
     CALLER,
     LISTENER,
     caller_settings,
+    credentials,
     listener_settings,
-    stream_url,
+    watching_url,
 )
 from streamsocket.desktop.sdl.sound import SdlSpeaker
 from streamsocket.desktop.sdl.window import SdlWindow
@@ -24,6 +25,7 @@ from streamsocket.player.view import View
 from streamsocket.server import Server
 from streamsocket.sources.devices.spec import CaptureSpec
 from streamsocket.sources.spec import parse_source
+from streamsocket.webrtc.ice_server import parse_ice_servers
 
 KEYS = (
     (("m",), "Microphone off, and on"),
@@ -52,6 +54,8 @@ class Party:
     listens: bool
     waiting: Waiting
     """What the window says until the other is there."""
+    ice_servers: tuple[str, ...] = ()
+    """STUN and TURN servers, for who calls."""
 
 
 def hold_call(party: Party, *, say: Callable[[str], None] = print) -> None:
@@ -60,14 +64,17 @@ def hold_call(party: Party, *, say: Callable[[str], None] = print) -> None:
     `say` is told what a person should know. Raises StreamSocketError where the port is taken, no
     window can be had, or the other doesn't take the secret.
     """
-    make = listener_settings if party.listens else caller_settings
-    settings = make(party.host, party.port, party.source, party.secret)
-    server = Server(settings, http=False)
+    whom_and_what = party.host, party.port, party.source, party.secret
+    if party.listens:
+        server = Server(listener_settings(*whom_and_what), sealed_by=credentials(party.secret))
+    else:
+        server = Server(caller_settings(*whom_and_what, party.ice_servers), http=False)
     try:
         server.start()
     except StreamSocketError as error:
-        # The server's sentence names the option of `streamsocket serve`.
-        raise StreamSocketError(str(error).replace("--rtsp-port", "--port")) from None
+        # The server's sentence names the options of `streamsocket serve`.
+        said = str(error).replace("--http-port", "--port").replace("--webrtc-port", "--port")
+        raise StreamSocketError(said) from None
     try:
         _Call(party, server, say).hold()
     finally:
@@ -81,16 +88,13 @@ class _Call:
         self._party = party
         self._server = server
         self._say = say
-        self._own_name, other_name = (LISTENER, CALLER) if party.listens else (CALLER, LISTENER)
+        self._own_name = LISTENER if party.listens else CALLER
+        self._own_url = server.preview_url(self._own_name)
         if party.listens:
-            here = "127.0.0.1" if party.host in ("0.0.0.0", "::") else party.host
-            own = stream_url(here, server.rtsp_port, LISTENER, party.secret)
-            other = stream_url(here, server.rtsp_port, other_name, party.secret)
+            self._other_url = server.preview_url(CALLER)  # who calls publishes it here
         else:
-            own = stream_url("127.0.0.1", server.rtsp_port, CALLER, party.secret)
-            other = stream_url(party.host, party.port, other_name, party.secret)
+            self._other_url = watching_url(party.host, party.port, party.secret)
         self._clock = steady_clock()
-        self._own_url, self._other_url = own, other
         _, spec = parse_source(party.source)
         devices = spec if isinstance(spec, CaptureSpec) else None
         self._has_microphone = bool(devices and devices.sound)
@@ -104,7 +108,11 @@ class _Call:
         clock, loudness = self._clock, Loudness()
         with closing(SdlWindow("Call – StreamSocket")) as window:
             other = Reception(
-                Wishes(self._other_url, longest_retry_s=_RETRY_S),
+                Wishes(
+                    self._other_url,
+                    longest_retry_s=_RETRY_S,
+                    ice_servers=parse_ice_servers(" ".join(self._party.ice_servers)),
+                ),
                 clock=clock,
                 make_sound=sound_maker(clock, loudness, SdlSpeaker),
                 wake=window.wake,

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
+from streamsocket.cli.ice_option import IceServerOption, read_ice_servers
 from streamsocket.errors import SettingsError
 
 _DEFAULT_PORT = 8554
-_WARNING = (
-    "The call is not encrypted: use it in a network that you trust. Use headphones too, or the "
-    "other hears an echo."
-)
+_ADVICE = "Use headphones, or the other hears an echo."
 
 
 def call(
@@ -38,6 +36,7 @@ def call(
     port: Annotated[
         int, typer.Option(min=1, max=65_535, help="The port to listen on, with --listen.")
     ] = _DEFAULT_PORT,
+    ice_server: IceServerOption = None,
 ) -> None:
     """See and hear somebody: one types `call --listen`, the other `call HOST`.
 
@@ -55,9 +54,10 @@ def call(
     from streamsocket.sources.spec import parse_source
 
     parse_source(source)
+    read_ice_servers(ice_server)
     if secret is not None:
         _check_secret(secret)
-    typer.echo(_WARNING)
+    typer.echo(_ADVICE)
     if other is None:
         secret = secret or make_secret()
         shown = reachable_hosts(host)[0]
@@ -77,7 +77,8 @@ def call(
         secret = str(typer.prompt("The secret that the other one sees", hide_input=False))
         _check_secret(secret)
     waiting = Waiting("Calling", other, "Q hangs up")
-    hold_call(Party(called, called_port, secret, source, False, waiting), say=typer.echo)
+    servers = tuple(ice_server or ())
+    hold_call(Party(called, called_port, secret, source, False, waiting, servers), say=typer.echo)
 
 
 def _check_secret(secret: str) -> None:

@@ -64,7 +64,7 @@ def open_display(
         _print(out, [f"  {_NOTHING_TO_WATCH}", ""])
     if notices:
         _print(out, [*(f"  {notice}" for notice in notices), ""])
-    return TableDisplay(hosts[0], ports.rtsp, out)
+    return TableDisplay(hosts[0], ports, out)
 
 
 def plain_announcement(
@@ -75,11 +75,7 @@ def plain_announcement(
         f"StreamSocket {__version__}",
         *(f"page: {wording.http_url(host, ports.http)}" for host in hosts),
         *(f"publish: {url}" for url in publish_at),
-        *(
-            f"{name}: {wording.rtsp_url(host, ports.rtsp, name)}"
-            for name in names
-            for host in hosts
-        ),
+        *(f"{name}: {url}" for name in names for host in hosts for url in urls(host, ports, name)),
         *([] if names else [_NOTHING_TO_WATCH]),
     ]
 
@@ -93,11 +89,21 @@ def announcement(hosts: list[str], http_port: int, publish_at: list[str]) -> lis
     return [*lines, "", f"  Publish to {' or '.join(publish_at)}", ""]
 
 
+def urls(host: str, ports: Ports, name: str) -> list[str]:
+    """Where a stream can be watched."""
+    watch_at = [wording.rtsp_url(host, ports.rtsp, name)]
+    if ports.webrtc:
+        watch_at.append(wording.whep_url(host, ports.http, name))
+    return watch_at
+
+
 def publish_urls(host: str, ports: Ports) -> list[str]:
     """Where others can publish streams."""
     urls = [wording.rtsp_url(host, ports.rtsp, "NAME")]
     if ports.rtmp:
         urls.append(wording.rtmp_url(host, ports.rtmp, "NAME"))
+    if ports.webrtc:
+        urls.append(wording.whip_url(host, ports.http, "NAME"))
     return urls
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streamsocket.cli.ice_option import IceServerOption, read_ice_servers
+
 if TYPE_CHECKING:
     from streamsocket.media.codec import Kind
 
@@ -17,7 +19,10 @@ _MAX_OFFSET_MS = 2_000
 def play(
     url: Annotated[
         str,
-        typer.Argument(metavar="URL", help="What to play: rtsp://HOST/NAME, or rtsps://…"),
+        typer.Argument(
+            metavar="URL",
+            help="What to play: rtsp://HOST/NAME or rtsps://…; by WebRTC http(s)://HOST/NAME/whep.",
+        ),
     ],
     latency: Annotated[
         int | None,
@@ -32,6 +37,7 @@ def play(
         Literal["auto", "mixed", "udp", "tcp", "multicast"],
         typer.Option(help="auto asks for the picture over UDP and the sound over TCP."),
     ] = "auto",
+    ice_server: IceServerOption = None,
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Play the sound.")] = True,
     video: Annotated[bool, typer.Option("--video/--no-video", help="Show the picture.")] = True,
     audio_offset: Annotated[
@@ -75,6 +81,7 @@ def play(
         kinds=kinds,
         transport=transport,
         latency_s=None if latency is None else latency / 1000,
+        ice_servers=read_ice_servers(ice_server),
     )
     loudness = Loudness(volume / 100, mute, audio_offset / 1000)
     play_in_window(

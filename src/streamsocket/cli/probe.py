@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsocket import wording
-from streamsocket.client.report import Percentiles, Report, TrackReport
+from streamsocket.cli.ice_option import IceServerOption, read_ice_servers
+from streamsocket.client.report import TRANSPORTS, Percentiles, Report, TrackReport
 from streamsocket.errors import ConnectError
 
 
@@ -31,7 +32,12 @@ class Transport(StrEnum):
 
 
 def probe(
-    url: Annotated[str, typer.Argument(help="rtsp://HOST:PORT/NAME", show_default=False)],
+    url: Annotated[
+        str,
+        typer.Argument(
+            help="rtsp://HOST:PORT/NAME, http://HOST:PORT/NAME/whep", show_default=False
+        ),
+    ],
     seconds: Annotated[
         float, typer.Option(min=0.1, max=86_400, help="For how long to watch.")
     ] = 5.0,
@@ -40,6 +46,7 @@ def probe(
         Transport,
         typer.Option(help="auto: picture over UDP, sound over TCP, all over TCP if that fails."),
     ] = Transport.auto,
+    ice_server: IceServerOption = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=600, help="Seconds until a silent server is given up.")
     ] = 10.0,
@@ -49,7 +56,8 @@ def probe(
 ) -> None:
     """Watch a stream for some seconds and tell what arrives, or why nothing does.
 
-    Measures any RTSP server. --json prints the fields of `streamsocket.client.report.Report`.
+    Measures any server for RTSP or WebRTC (WHEP). --json prints the fields of
+    `streamsocket.client.report.Report`.
     """
     # Here, because they bring numpy along, which `streamsocket --help` has no use for.
     from streamsocket.client.probe import probe as measure
@@ -57,7 +65,14 @@ def probe(
     # A decoding thread must not keep the loop, which takes the times, waiting for the usual 5 ms.
     sys.setswitchinterval(0.0005)
     report = asyncio.run(
-        measure(url, seconds=seconds, transport=transport.value, timeout_s=timeout, decode=decode)
+        measure(
+            url,
+            seconds=seconds,
+            transport=transport.value,
+            timeout_s=timeout,
+            decode=decode,
+            ice_servers=read_ice_servers(ice_server),
+        )
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
@@ -173,7 +188,7 @@ def _spread(values: Percentiles | None) -> str:
 _ROWS: dict[str, Callable[[TrackReport], str]] = {
     "codec": _codec,
     "form": _form,
-    "came over": lambda track: (track.transport or "").upper(),
+    "came over": lambda track: TRANSPORTS[track.transport] if track.transport else "",
     "frame rate": _frame_rate,
     "bitrate": _bitrate,
     "packets": _packets,

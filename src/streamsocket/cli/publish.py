@@ -6,16 +6,19 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from streamsocket import wording
+from streamsocket.cli.ice_option import IceServerOption, read_ice_servers
 
 if TYPE_CHECKING:
     from streamsocket.forward.publishing import Publishing, PublishingStatus
     from streamsocket.rtsp.push import PushTransport
     from streamsocket.sources.spec import SourceSpec
+    from streamsocket.webrtc.ice_server import IceServer
 
 _LINES_EVERY_S = 10.0
 _REFRESH_S = 0.5
@@ -32,7 +35,9 @@ def publish(
     ],
     url: Annotated[
         str,
-        typer.Argument(metavar="URL", help="Where: rtsp://HOST/NAME or rtmp://HOST/NAME."),
+        typer.Argument(
+            metavar="URL", help="Where: rtsp://HOST/NAME, rtmp://HOST/NAME, http://HOST/NAME/whip."
+        ),
     ],
     size: Annotated[str | None, typer.Option(help="Size of the picture, such as 1280x720.")] = None,
     fps: Annotated[str | None, typer.Option(help="Pictures a second.")] = None,
@@ -44,12 +49,15 @@ def publish(
     ] = None,
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, h265, vp8, mjpeg; aac, opus, pcmu, pcma, l16; or h265+opus."),
+        typer.Option(
+            help="h264, h265, vp8, vp9, av1, mjpeg; aac, opus, pcmu, pcma, l16; or h265+opus."
+        ),
     ] = None,
     transport: Annotated[
         Literal["auto", "mixed", "udp", "tcp"],
         typer.Option(help="RTSP: auto sends the picture over UDP, the sound over TCP."),
     ] = "auto",
+    ice_server: IceServerOption = None,
     loop: Annotated[
         bool, typer.Option("--loop/--once", help="Begin a file again at its end, or end.")
     ] = True,
@@ -70,17 +78,23 @@ def publish(
     )
     _, spec = parse_source(source, loop=loop, encoding=encoding)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(keep_publishing(spec, url, transport, preview=preview))
+        ice_servers = read_ice_servers(ice_server)
+        runner.run(keep_publishing(spec, url, transport, ice_servers, preview=preview))
 
 
 async def keep_publishing(
-    spec: SourceSpec, url: str, transport: PushTransport, *, preview: bool = False
+    spec: SourceSpec,
+    url: str,
+    transport: PushTransport,
+    ice_servers: Sequence[IceServer] = (),
+    *,
+    preview: bool = False,
 ) -> None:
     """Publish, and show how it goes, until Ctrl-C or the end of the source."""
     from streamsocket.forward.publishing import Publishing
     from streamsocket.preview.window import PreviewWindow
 
-    publishing = Publishing(spec, url, transport=transport)
+    publishing = Publishing(spec, url, transport=transport, ice_servers=ice_servers)
     display = _Display(publishing, spec.text)
     window = PreviewWindow(publishing.preview_url(), spec.text) if preview else None
     running = asyncio.ensure_future(publishing.run())
@@ -140,7 +154,8 @@ class _Display:
                 f"{wording.codec_name(track.codec)} {track.description}".rstrip()
                 for track in status.tracks
             )
-            return f"live, {tracks}" + (f". {source.message}" if source.message else "")
+            notes = [note for note in (source.message, server.message) if note]
+            return ". ".join([f"live, {tracks}", *([" ".join(notes)] if notes else [])])
         return server.message or source.message or server.state
 
     def _figures(self, status: PublishingStatus) -> str:

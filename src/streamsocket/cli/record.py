@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from streamsocket import wording
+from streamsocket.cli.ice_option import IceServerOption, read_ice_servers
 from streamsocket.cli.probe import Transport
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def record(
-    url: Annotated[str, typer.Argument(help="rtsp://HOST:PORT/NAME", show_default=False)],
+    url: Annotated[
+        str,
+        typer.Argument(
+            help="rtsp://HOST:PORT/NAME, http://HOST:PORT/NAME/whep", show_default=False
+        ),
+    ],
     file: Annotated[
         Path,
         typer.Argument(
@@ -41,6 +47,7 @@ def record(
         Transport,
         typer.Option(help="auto: picture over UDP, sound over TCP, all over TCP if that fails."),
     ] = Transport.auto,
+    ice_server: IceServerOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.")
     ] = False,
@@ -63,6 +70,7 @@ def record(
         seconds=seconds,
         transport=transport.value,
         overwrite=overwrite,
+        ice_servers=read_ice_servers(ice_server),
         on_news=display.news,
     )
     try:

@@ -30,7 +30,8 @@ def serve(
             metavar="[NAME=]SOURCE",
             help="What to serve: movie.mp4, lobby=movie.mp4, test, test:1920x1080@60, "
             "camera, mic, screen, camera+mic, screen:1+mic:NAME (`streamsocket devices`), "
-            "door=rtsp://USER:PASSWORD@CAMERA/…, cam=udp://0.0.0.0:5000.",
+            "door=rtsp://USER:PASSWORD@CAMERA/…, hall=https://HOST/NAME/whep, "
+            "cam=udp://0.0.0.0:5000.",
         ),
     ] = None,
     host: Annotated[
@@ -84,7 +85,7 @@ def serve(
 
 def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Stream names with their source and the argument that it was given by."""
-    from streamsocket.sources.spec import parse_source
+    from streamsocket.sources.spec import PulledSpec, parse_source
 
     named: dict[str, tuple[str, str]] = {}
     for argument in arguments:
@@ -94,7 +95,7 @@ def _named(arguments: Sequence[str]) -> dict[str, tuple[str, str]]:
                 f"Two sources are called '{name}', {named[name][1]} and {argument}: "
                 f"give one another name, such as {name}-2={spec.text}."
             )
-        named[name] = spec.text, argument
+        named[name] = spec.url if isinstance(spec, PulledSpec) else spec.text, argument
     return named
 
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from streamsocket import wording
-from streamsocket.status import ServerStatus, StreamStatus
+from streamsocket.status import Ports, ServerStatus, StreamStatus
 
 _REFRESH_S = 0.5
 _MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 16, 36
@@ -31,9 +31,9 @@ _FOOTER = "  Ctrl-C ends"
 class TableDisplay(AbstractContextManager["TableDisplay"]):
     """Redraws the table in place, twice a second; the last one stays when it is closed."""
 
-    def __init__(self, host: str, rtsp_port: int, out: TextIO) -> None:
+    def __init__(self, host: str, ports: Ports, out: TextIO) -> None:
         self._host = host
-        self._rtsp_port = rtsp_port
+        self._ports = ports
         self._console = Console(file=out, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
         self._next = 0.0
@@ -52,12 +52,12 @@ class TableDisplay(AbstractContextManager["TableDisplay"]):
             return
         self._next = now + _REFRESH_S
         width, height = self._console.size
-        lines = table_lines(status, self._host, self._rtsp_port, width=width, height=height)
+        lines = table_lines(status, self._host, self._ports, width=width, height=height)
         self._live.update(Text("\n").join(lines), refresh=True)
 
 
 def table_lines(
-    status: ServerStatus, host: str, rtsp_port: int, *, width: int, height: int
+    status: ServerStatus, host: str, ports: Ports, *, width: int, height: int
 ) -> list[Text]:
     """Return the table, never wider or higher than the terminal.
 
@@ -65,7 +65,7 @@ def table_lines(
     there are too many even for that, the last line says how many more there are.
     """
     name_width = min(max(width - _FIGURES_WIDTH, _MIN_NAME_WIDTH), _MAX_NAME_WIDTH)
-    blocks = [_block(stream, host, rtsp_port, width, name_width) for stream in status.streams]
+    blocks = [_block(stream, host, ports, width, name_width) for stream in status.streams]
     room = height - 4  # heading, the blank line and the footer, and the cursor's own line
     lines = [line for block in blocks for line in (*block, Text())]
     if len(lines) > room:
@@ -84,11 +84,12 @@ def table_lines(
 
 
 def _block(
-    stream: StreamStatus, host: str, rtsp_port: int, width: int, name_width: int
+    stream: StreamStatus, host: str, ports: Ports, width: int, name_width: int
 ) -> list[Text]:
     """The lines of one stream: its figures, then its address, what it is and its message."""
     details = [
-        (wording.rtsp_url(host, rtsp_port, stream.name), "cyan"),
+        (wording.rtsp_url(host, ports.rtsp, stream.name), "cyan"),
+        (wording.whep_url(host, ports.http, stream.name) if ports.webrtc else "", "cyan"),
         (wording.tracks(stream), "dim"),
         (stream.message or "", "red" if stream.state == "failed" else "yellow"),
     ]

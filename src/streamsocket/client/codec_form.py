@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TypedDict
 
 from streamsocket.errors import ParseError
-from streamsocket.media import h264, h265
+from streamsocket.media import av1, h264, h265
 from streamsocket.media.aac import parse_audio_specific_config
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
 
 _H264_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10",
                   122: "High 4:2:2", 244: "High 4:4:4"}  # fmt: skip
 _H265_PROFILES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions",
                   9: "Screen Content"}  # fmt: skip
+_AV1_PROFILES = ("Main", "High", "Professional")
 _AAC_OBJECT_TYPES = {1: "Main", 2: "LC", 3: "SSR", 4: "LTP", 23: "LD", 39: "ELD"}
 
 
@@ -54,5 +55,13 @@ def codec_form(codec: Codec) -> CodecForm:
                 return {"sample_rate": codec.clock_rate, "channels": codec.channels}
             case Vp8(size) | Mjpeg(size):
                 return {"size": size} if any(size) else {}
+            case Vp9(size, profile):
+                return {"profile": f"Profile {profile}", "size": size} if any(size) else {}
+            case Av1(sequence_header):
+                sequence = av1.parse_sequence_header(sequence_header)
+                return {
+                    "profile": _AV1_PROFILES[sequence.profile],
+                    "size": (sequence.width, sequence.height),
+                }
     except ParseError:
         return {}

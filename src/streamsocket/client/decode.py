@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from streamsocket.media.access_unit import START_CODE, AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Opus
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Opus, Vp9
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 # The identification header (RFC 7845, 5.1), which is how a decoder is told the channels.
 _OPUS_HEAD = struct.Struct("<8sBBHIhB")
 
-_FFMPEG_NAMES = {"h265": "hevc", "pcmu": "pcm_mulaw", "pcma": "pcm_alaw", "l16": "pcm_s16be"}
+_FFMPEG_NAMES = {
+    "h265": "hevc",
+    "av1": "libdav1d",  # FFmpeg's own only drives hardware
+    "pcmu": "pcm_mulaw",
+    "pcma": "pcm_alaw",
+    "l16": "pcm_s16be",
+}
 """FFmpeg's names where they aren't ours."""
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 """By channels, from one on: as many as RTP's uncompressed sound may have here."""
@@ -47,6 +53,9 @@ class Decoder:
         self._context = context
         # One thread a frame would hold back as many frames as there are threads.
         self._context.thread_type = "SLICE"
+        if isinstance(codec, Av1):
+            self._context.options = {"max_frame_delay": "1"}
+        self._has_layers = isinstance(codec, Vp9)
         match codec:
             case H264(sps, pps) if sps and pps:
                 self._context.extradata = START_CODE + sps + START_CODE + pps
@@ -82,7 +91,9 @@ class Decoder:
         packet = self._packet(unit.annexb() if self._is_byte_stream else unit.units[0])
         packet.pts = unit.timestamp
         packet.time_base = self._time_base
-        return self._decode(packet)
+        frames = self._decode(packet)
+        # Of a superframe's frames, which are one picture in several sizes, the last is shown.
+        return frames[-1:] if self._has_layers else frames
 
     def flush(self) -> list[Frame]:
         """Return the frames that still wait. Nothing can be decoded after that."""

@@ -67,14 +67,13 @@ def _transport(report: Report, played: list[TrackReport]) -> Iterator[str]:
     for track in played:
         if track.lost:
             share = track.lost / (track.packets + track.lost)
-            advice = (
-                "with --transport tcp nothing would be"
-                if track.transport != "tcp"
-                else "it came over TCP, so the server itself left them out"
-            )
+            advice = {
+                "tcp": "; it came over TCP, so the server itself left them out",
+                "webrtc": "",
+            }.get(track.transport or "", "; with --transport tcp nothing would be")
             yield (
                 f"{_percent(share)} of the {NAMES[track.kind]}'s packets are lost "
-                f"({track.lost:,} of {track.packets + track.lost:,}); {advice}."
+                f"({track.lost:,} of {track.packets + track.lost:,}){advice}."
             )
         if track.repaired > track.packets * REPAIRED_SHARE:
             yield (

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streamsocket.backoff import Backoff
+from streamsocket.client.line import stream_name
 from streamsocket.client.receiver import Received
 from streamsocket.client.session import BOTH, Session, TransportWish, open_url
 from streamsocket.errors import ConnectError, ParseError
 from streamsocket.media.codec import Kind
 from streamsocket.rtsp.dialogue import RefusedError
-from streamsocket.rtsp.url import parse_server_url
+from streamsocket.webrtc.http_client import HttpRefusedError
+
+if TYPE_CHECKING:
+    from streamsocket.webrtc.ice_server import IceServer
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 4.0
 """A lost stream is tried again after a pause that grows from the one to the other: somebody is
 looking at it."""
 
-_NOT_WELCOME = (401, 403)
+# A wrong password; and what HTTP servers answer that know nothing of WebRTC.
+_IN_VAIN = (401, 403, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ async def follow(
     kinds: Collection[Kind] = BOTH,
     keep_timestamps: bool = False,
     longest_retry_s: float = LAST_RETRY_S,
+    ice_servers: Sequence[IceServer] = (),
 ) -> AsyncGenerator[Event]:
     """What happens to a stream, one after the other: `Live`, what arrives, `Away`, `Live` again …
 
@@ -56,7 +63,7 @@ async def follow(
     Pauses between tries grow up to `longest_retry_s`; the other parameters are those of `open_url`.
     """
     try:
-        parse_server_url(url)
+        stream_name(url)
     except ParseError as error:
         raise ConnectError(str(error)) from error
     backoff = Backoff(FIRST_RETRY_S, longest_retry_s)
@@ -70,6 +77,7 @@ async def follow(
                 timeout_s=timeout_s,
                 kinds=kinds,
                 keep_timestamps=keep_timestamps,
+                ice_servers=ice_servers,
             ) as session:
                 if session.fallback and all(t.transport == "tcp" for t in session.tracks):
                     tried = "tcp"  # UDP was waited for once: it won't come the next time either
@@ -80,7 +88,7 @@ async def follow(
                     yield received
             away = Away(f"{session.url} has ended.", ended=True)
         except ConnectError as error:
-            if isinstance(error, RefusedError) and error.status in _NOT_WELCOME:
+            if isinstance(error, RefusedError | HttpRefusedError) and error.status in _IN_VAIN:
                 raise
             away = Away(str(error), ended=False)
         yield away

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from streamsocket.client.codec_form import codec_form
 from streamsocket.client.findings import findings
@@ -25,6 +27,9 @@ from streamsocket.client.session import Session, SessionTrack, TransportWish, op
 from streamsocket.errors import ConnectError
 from streamsocket.rtsp.url import without_credentials
 
+if TYPE_CHECKING:
+    from streamsocket.webrtc.ice_server import IceServer
+
 MAX_SETTLING_S = 1.6  # our own server takes up to 1.5 s to bring a new viewer to live
 MAX_SYNC_S = 0.4
 """A flash and a beep further apart than this do not belong together: one of them was lost."""
@@ -37,6 +42,7 @@ async def probe(
     transport: TransportWish = "auto",
     timeout_s: float = 10.0,
     decode: bool = True,
+    ice_servers: Sequence[IceServer] = (),
 ) -> Report:
     """Watch a stream for so many seconds from its first packet on, and report.
 
@@ -45,7 +51,9 @@ async def probe(
     """
     began = monotonic()
     try:
-        async with open_url(url, transport=transport, timeout_s=timeout_s) as session:
+        async with open_url(
+            url, transport=transport, timeout_s=timeout_s, ice_servers=ice_servers
+        ) as session:
             observation = _Observation(session, began=began, decode=decode)
             report = await observation.run(seconds, transport)
     except ConnectError as error:

@@ -16,6 +16,7 @@ from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.clock import CaptureClock
 from streamsocket.media.codec import Codec
+from streamsocket.rtp.beginning import may_begin_keyframe
 from streamsocket.rtp.packet import RtpPacket, Unwrapper, parse_rtp
 from streamsocket.rtp.payload import depacketizer
 from streamsocket.rtp.reorder import ReorderBuffer
@@ -37,6 +38,8 @@ REORDER_S = 0.1
 REPAIR_S = 0.25
 """And where it is asked for: long enough for three attempts over a network of 60 ms to and fro."""
 REORDER_PACKETS = 2048
+LEAD_PACKETS = 256
+"""So many packets of a keyframe's beginning may be overtaken by another of its packets."""
 KEYFRAME_REQUEST_INTERVAL_S = 0.5
 """A keyframe is asked for again where none has come by then."""
 _CNAME = f"streamsocket@{socket.gethostname()}"
@@ -73,11 +76,14 @@ class Receiver:
         ordered: bool,
         feedback: Collection[str] = (),
         round_trip_s: float | None = None,
+        begins_with_keyframe: bool = False,
     ) -> None:
         """`ordered`: packets come over TCP, so that what is missing will never come.
 
         `feedback` is what the sender answers of RFC 4585, as SDP has it: `nack`, `nack pli`.
         `round_trip_s` is how long an answer takes; None where that is not known.
+        `begins_with_keyframe`: so do servers of this kind: what comes first but is not the
+        beginning of one has overtaken it, or it was lost.
         """
         self.bytes = 0
         """Of RTP packets, headers included."""
@@ -105,6 +111,8 @@ class Receiver:
         self._repaired = 0  # of sources before
         self._keyframe_requested = 0.0
         self._begins_at: int | None = None
+        self._seeks_keyframe = begins_with_keyframe and self._answers_nack
+        self._lowest: int | None = None  # of what has come while it is sought
         self._own_ssrc = secrets.randbits(32)
         self._ssrc: int | None = None
         self._begin(codec)
@@ -185,6 +193,8 @@ class Receiver:
         packet.timestamp = self._newest = self._timestamps.unwrap(packet.timestamp)
         if self._begins_at is not None:
             self._expect(sequence - (packet.sequence - self._begins_at & 0xFFFF), sequence)
+        elif self._seeks_keyframe:
+            self._seek_keyframe(sequence, packet.payload, arrival)
         resent = self._repair.packet(sequence, arrival)
         self.statistics.packet(sequence, packet.timestamp, arrival, resent=resent)
         if not resent:
@@ -263,6 +273,19 @@ class Receiver:
         if came - first <= MAX_MISSING:
             self._reorder.resume(first)
             self._repair.forget(first)
+
+    def _seek_keyframe(self, sequence: int, payload: bytes | memoryview, now: float) -> None:
+        """Wait for what comes before the first packet, up to one that a keyframe may begin with."""
+        begins = may_begin_keyframe(self.codec, payload)
+        lowest, reorder = self._lowest, self._reorder
+        if lowest is None and not begins:
+            reorder.resume(sequence - LEAD_PACKETS)
+        elif lowest is None or begins or not reorder.waiting:
+            self._seeks_keyframe = False
+            if lowest is not None and sequence < lowest and reorder.waiting:
+                reorder.resume(sequence)
+                self._repair.notice(reorder.missing[1:], now)
+        self._lowest = sequence if lowest is None else min(sequence, lowest)
 
     def _begin(self, codec: Codec) -> None:
         """What is known of one source, told apart by its SSRC."""

@@ -13,6 +13,7 @@ Sequence numbers are unwrapped; times are seconds of any steady clock.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -159,7 +160,7 @@ class Repair:
         elif sequence <= highest:
             return self._late(sequence, now)
         elif sequence - highest <= _MAX_JUMP:
-            self._notice(highest + 1, sequence, now)
+            self.notice(range(highest + 1, sequence), now)
             self._highest = sequence
         return False
 
@@ -186,16 +187,17 @@ class Repair:
             missing.ask_at = now + interval_s * slowed if missing.asked < MAX_ASKED else inf
         return tuple(sorted(sequences))
 
-    def _notice(self, first: int, end: int, now: float) -> None:
-        if first == end or self.in_vain:
+    def notice(self, sequences: Collection[int], now: float) -> None:
+        """Take note that these packets are missing, although `packet` could not tell."""
+        if not sequences or self.in_vain:
             return
-        if end - first > MAX_MISSING - len(self._missing):
+        if len(sequences) > MAX_MISSING - len(self._missing):
             self.overwhelmed = True
             return
         # Where there is little time, it is better to ask too often than too late.
         spare_s = max(0.0, self.patience_s - 2 * self.round_trip_s)
         ask_at = now + min(self._lateness.most_s(now), spare_s)
-        for sequence in range(first, end):
+        for sequence in sequences:
             self._missing[sequence] = _Missing(now, ask_at)
 
     def _late(self, sequence: int, now: float) -> bool:

@@ -13,10 +13,17 @@ from typing import Any, Literal
 
 from streamsocket.media.codec import Kind
 
-Transport = Literal["udp", "tcp", "multicast"]
+Transport = Literal["udp", "tcp", "multicast", "webrtc"]
 
 NAMES: dict[Kind, str] = {"video": "picture", "audio": "sound"}
 """What sentences call a track."""
+TRANSPORTS: dict[Transport, str] = {
+    "udp": "UDP",
+    "tcp": "TCP",
+    "multicast": "multicast",
+    "webrtc": "WebRTC",
+}
+"""What they call the way it comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

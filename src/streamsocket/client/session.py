@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic, time
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from streamsocket.client.backlog import Backlog
+from streamsocket.client.line import Wish, open_line
 from streamsocket.client.receiver import REPAIR_S, Received, Receiver
-from streamsocket.client.report import NAMES
-from streamsocket.errors import ConnectError
+from streamsocket.client.report import NAMES, Transport
+from streamsocket.errors import ConnectError, ServerLeftError
 from streamsocket.media.codec import Codec, Kind
-from streamsocket.rtsp.client import Protocol, RtspClient, TransportRefusedError
+from streamsocket.rtsp.client import TransportRefusedError
 from streamsocket.rtsp.sdp import Media, choose
+from streamsocket.webrtc.endpoint import is_http
 
-Wish = Literal["mixed", "udp", "tcp", "multicast"]
+if TYPE_CHECKING:
+    from streamsocket.webrtc.ice_server import IceServer
+
 TransportWish = Literal["auto"] | Wish
 
 BOTH: tuple[Kind, ...] = ("video", "audio")
-
-_MIXED: dict[Kind, Protocol] = {"video": "udp", "audio": "tcp"}
 
 UDP_PATIENCE_S = 2.0
 """If nothing has come over UDP that long after PLAY, nothing will."""
@@ -43,7 +45,7 @@ class SessionTrack:
     kind: Kind
     frame_rate: Fraction | None
     """Pictures a second as the server declares them."""
-    transport: Protocol
+    transport: Transport
     """How it really comes."""
     receiver: Receiver
 
@@ -82,27 +84,34 @@ async def open_url(
     timeout_s: float = 10.0,
     keep_timestamps: bool = False,
     kinds: Collection[Kind] = BOTH,
+    ice_servers: Sequence[IceServer] = (),
 ) -> AsyncIterator[Session]:
     """Play a stream, or the `kinds` that are wanted of it, for as long as the context lasts.
 
     `transport="auto"` asks for the picture over UDP and the sound over TCP (`"mixed"`). Where the
     server refuses that, or nothing comes over UDP within 2 s, it asks for both over TCP, and where
-    that is refused for both over UDP. Over `rtsps://` it is TCP. The others insist.
+    that is refused for both over UDP. Over `rtsps://` it is TCP. The others insist. A WHEP URL
+    (`http://HOST/NAME/whep`, or https) is played by WebRTC: encrypted, over UDP, found by ICE with
+    these STUN and TURN servers or, without any, those that the server tells of.
 
     `timeout_s` is how many seconds a server may take until it plays, and how long it may then be
     silent. `keep_timestamps` is for those who record: a server like ours then sends the first
-    pictures as they were, with their sound, not squeezed to be seen at once.
+    pictures as they were, with their sound, not squeezed to be seen at once. WebRTC has no word
+    for that.
 
     Raises ConnectError, a sentence that says what is wrong and what to do.
     """
     began = monotonic()
-    wishes: list[Wish] = ["mixed", "tcp", "udp"] if transport == "auto" else [transport]
-    if transport == "auto" and url.lower().startswith("rtsps:"):
-        wishes = ["tcp"]
+    wishes = _wishes(url, transport)
 
     def new_session() -> Session:
         return Session(
-            url, began=began, timeout_s=timeout_s, keep_timestamps=keep_timestamps, kinds=kinds
+            url,
+            began=began,
+            timeout_s=timeout_s,
+            keep_timestamps=keep_timestamps,
+            kinds=kinds,
+            ice_servers=ice_servers,
         )
 
     session = new_session()
@@ -131,6 +140,20 @@ async def open_url(
         await session.close()
 
 
+def _wishes(url: str, transport: TransportWish) -> list[Wish]:
+    """What to ask for, one after the other."""
+    if is_http(url):
+        if transport not in ("auto", "udp"):
+            raise ConnectError(
+                f"WebRTC comes over UDP: leave --transport {transport} out for a WHEP URL, or play "
+                "the stream by RTSP."
+            )
+        return ["udp"]
+    if transport != "auto":
+        return [transport]
+    return ["tcp"] if url.lower().startswith("rtsps:") else ["mixed", "tcp", "udp"]
+
+
 class Session:
     """A stream that is being played: iterate over it to get what arrives.
 
@@ -146,6 +169,7 @@ class Session:
         timeout_s: float,
         keep_timestamps: bool = False,
         kinds: Collection[Kind] = BOTH,
+        ice_servers: Sequence[IceServer] = (),
     ) -> None:
         self.tracks: list[SessionTrack] = []
         """What is played: one picture, one sound, or one of them."""
@@ -157,8 +181,13 @@ class Session:
         self._timeout_s = timeout_s
         self._keep_timestamps = keep_timestamps
         self._kinds = kinds
-        self._client = RtspClient(
-            url, timeout_s=timeout_s, on_packet=self._receive, on_lost=self._lost
+        self._line = open_line(
+            url,
+            timeout_s=timeout_s,
+            kinds=kinds,
+            ice_servers=ice_servers,
+            on_packet=self._receive,
+            on_lost=self._lost,
         )
         self._backlog = Backlog(())
         self._udp_arrived = asyncio.Event()
@@ -176,12 +205,12 @@ class Session:
     @property
     def url(self) -> str:
         """Without user and password."""
-        return self._client.url
+        return self._line.url
 
     @property
     def server(self) -> str | None:
         """What the server calls itself."""
-        return self._client.server
+        return self._line.server
 
     @property
     def dropped(self) -> Counter[int]:
@@ -228,32 +257,32 @@ class Session:
         """Leave: takes a second at most, also where the server does not answer any more."""
         self._ended = True
         self._stop()
-        await self._client.close()
+        await self._line.close()
 
     async def play(self, wish: Wish) -> None:
         """Connect, set every track up and let them play."""
-        client = self._client
-        await client.connect()
+        line = self._line
+        await line.connect()
         self.milestones.connected_s = self._elapsed()
-        description = await client.describe()
+        description = await line.describe()
         self.milestones.described_s = self._elapsed()
         for media, codec in self._chosen(description.medias):
             track = len(self.tracks)
-            protocol: Protocol = wish if wish != "mixed" else _MIXED[codec.kind]
-            await client.setup(track, media, protocol)
+            way = await line.set_up(track, media, wish)
             receiver = Receiver(
                 track,
                 codec,
                 media.fmtp,
                 media.payload_type,
-                ordered=protocol == "tcp",
-                feedback=media.feedback if protocol != "multicast" else (),
-                round_trip_s=client.round_trip_s,
+                ordered=way == "tcp",
+                feedback=media.feedback if way != "multicast" else (),
+                round_trip_s=line.round_trip_s,
+                begins_with_keyframe=way == "webrtc" and codec.kind == "video",
             )
             receiver.patience_s = self._patience_s
-            self.tracks.append(SessionTrack(codec.kind, media.frame_rate, protocol, receiver))
+            self.tracks.append(SessionTrack(codec.kind, media.frame_rate, way, receiver))
         self._backlog = Backlog([track.kind for track in self.tracks])
-        beginnings = await client.play(keep_timestamps=self._keep_timestamps)
+        beginnings = await line.play(keep_timestamps=self._keep_timestamps)
         self.milestones.playing_s = self._elapsed()
         for track, sequence in beginnings.items():
             self.tracks[track].receiver.begin_at(sequence)
@@ -318,7 +347,7 @@ class Session:
     def _give_feedback(self, track: int, now: float) -> None:
         """Ask for what is missing, where that is of any use."""
         if feedback := self.tracks[track].receiver.feedback(now):
-            self._client.send_rtcp(track, feedback)
+            self._line.send_rtcp(track, feedback)
 
     def _set_alarm(self) -> None:
         """Be woken when a missing packet is to be asked for, or given up."""
@@ -343,7 +372,8 @@ class Session:
 
     def _lost(self, failure: ConnectError) -> None:
         """The connection is no more: the end of the stream, or of the server."""
-        if not self._ended and not any(track.receiver.ended for track in self.tracks):
+        is_end = isinstance(failure, ServerLeftError)
+        if not (is_end or self._ended or any(track.receiver.ended for track in self.tracks)):
             self._failure = failure
         self._udp_arrived.set()
         self._stop()
@@ -369,7 +399,7 @@ class Session:
             for index, track in enumerate(self.tracks):
                 report = track.receiver.receiver_report(wall)
                 if report:
-                    self._client.send_rtcp(index, report)
+                    self._line.send_rtcp(index, report)
         if now - self._last_arrival > self._timeout_s:
             self._lost(
                 ConnectError(

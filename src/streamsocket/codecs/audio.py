@@ -117,14 +117,22 @@ class OpusEncoder(AudioEncoder):
     codec: Opus
 
     def __init__(
-        self, layout: str = "stereo", bit_rate: int | None = None, *, low_delay: bool = False
+        self,
+        layout: str = "stereo",
+        bit_rate: int | None = None,
+        *,
+        low_delay: bool = False,
+        loss_percent: int = 0,
     ) -> None:
         """Open the encoder for a channel layout by FFmpeg's names.
 
         With `low_delay`, frames are of 10 ms and 2.5 ms are looked ahead instead of 6.5 ms
-        (RFC 6716, 2.1.5).
+        (RFC 6716, 2.1.5). Where packets may be lost, so many of a hundred, speech brings the
+        frame before along (in-band FEC, 2.1.7).
         """
         options = {"application": "lowdelay", "frame_duration": "10"} if low_delay else {}
+        if loss_percent:
+            options |= {"fec": "1", "packet_loss": str(loss_percent)}
         channels = {"mono": 1, "stereo": 2}[layout]
         super().__init__(
             "libopus",

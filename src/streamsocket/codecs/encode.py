@@ -11,15 +11,19 @@ from streamsocket.codecs.audio import (
     L16Encoder,
     OpusEncoder,
 )
+from streamsocket.codecs.av1 import Av1Encoder
 from streamsocket.codecs.h26x import H264Encoder, H265Encoder
 from streamsocket.codecs.mjpeg import MjpegEncoder
 from streamsocket.codecs.video import UNSPECIFIED, Colours, VideoEncoder
 from streamsocket.codecs.vp8 import Vp8Encoder
+from streamsocket.codecs.vp9 import Vp9Encoder
 
 _VIDEO: dict[str, type[VideoEncoder]] = {
     "h264": H264Encoder,
     "h265": H265Encoder,
     "vp8": Vp8Encoder,
+    "vp9": Vp9Encoder,
+    "av1": Av1Encoder,
     "mjpeg": MjpegEncoder,
 }
 
@@ -38,7 +42,7 @@ def make_video_encoder(
 
     `bit_rate` in bits a second; None for one that suits. `in_a_hurry` gives up some of the
     picture's quality for less of the processor's time, where the codec's encoder knows how to.
-    `colours` are told in H.264 and H.265; pictures of other codecs have to be in BT.601.
+    `colours` are told but in VP8 and MJPEG, of which the pictures have to be in BT.601.
     """
     match codec:
         case "h264":
@@ -50,6 +54,10 @@ def make_video_encoder(
             return H265Encoder(width, height, rate, bit_rate=bit_rate, colours=colours)
         case "vp8":
             return Vp8Encoder(width, height, rate, bit_rate=bit_rate)
+        case "vp9":
+            return Vp9Encoder(width, height, rate, bit_rate=bit_rate, colours=colours)
+        case "av1":
+            return Av1Encoder(width, height, rate, bit_rate=bit_rate, colours=colours)
         case "mjpeg":
             return MjpegEncoder(width, height, rate, bit_rate=bit_rate)
     raise KeyError(codec)

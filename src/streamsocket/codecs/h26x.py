@@ -37,10 +37,13 @@ class H264Encoder(VideoEncoder):
         keyframe_every_s: float = KEYFRAME_EVERY_S,
         colours: Colours = UNSPECIFIED,
         threads: int | None = None,
+        constrained_baseline: bool = False,
     ) -> None:
         """Open the encoder for `rate` pictures a second of `width` x `height` (both even).
 
         Every one of the `threads` codes a slice of each picture; None is one for each processor.
+        `constrained_baseline` is the profile that everything decodes (H.264, A.2.1.1); without
+        it, High saves some bits.
         """
         bit_rate = bit_rate or bit_rate_for(width, height, rate)
         options = {
@@ -53,6 +56,8 @@ class H264Encoder(VideoEncoder):
         }
         if threads:
             options["threads"] = str(threads)
+        if constrained_baseline:
+            options["profile"] = "baseline"  # x264 uses nothing of it that isn't constrained
         size = width, height
         super().__init__(
             "libx264",

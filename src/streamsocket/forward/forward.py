@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 from streamsocket.backoff import Backoff
 from streamsocket.errors import StreamSocketError
+from streamsocket.forward.rtmp import ABILITY as RTMP_ABILITY
 from streamsocket.forward.rtmp import push_rtmp
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Stream
+from streamsocket.matching.matcher import Matcher
 from streamsocket.rtsp.push import PushTransport, push_rtsp
 from streamsocket.rtsp.url import without_credentials
 from streamsocket.status import ForwardStatus
+from streamsocket.webrtc.endpoint import is_http
+from streamsocket.webrtc.ice_server import IceServer
 
 _HEALTHY_AFTER_S = 10.0
 
@@ -35,10 +40,13 @@ class Forward:
         transport: PushTransport = "auto",
         on_status: Callable[[ForwardStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
+        matcher: Matcher | None = None,
+        ice_servers: Sequence[IceServer] = (),
     ) -> None:
-        """`url` is `rtsp://…` or `rtmp://…`, with user and password where they are needed.
+        """`url` is `rtsp://…`, `rtmp://…` or `http://…/whip`, with user and password where needed.
 
-        `backoff` says how long it waits before it tries again.
+        `backoff` says how long it waits before it tries again. Without a `matcher` the stream is
+        pushed on as it is. `ice_servers` are for WebRTC.
         """
         self.name = name
         self.url = url
@@ -48,6 +56,8 @@ class Forward:
         self._transport: PushTransport = transport
         self._on_status = on_status
         self._backoff = backoff or Backoff()
+        self._matcher = matcher or Matcher()
+        self._ice_servers = ice_servers
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         hub.subscribe(self._stream_changed)
@@ -105,14 +115,30 @@ class Forward:
             await self._changed.wait()
 
     async def _push(self, stream: Stream) -> None:
-        def live() -> None:
-            self._set(state="live", message=None)
+        def live(message: str | None = None) -> None:
+            self._set(state="live", message=message)
 
         if self.url.lower().startswith("rtmp://"):
-            await push_rtmp(stream, self.url, on_live=live)
+            tracks = await self._matcher.tracks_for(stream, RTMP_ABILITY)
+            await push_rtmp(stream, tracks, self.url, on_live=live)
+        elif is_http(self.url):
+            whip = await asyncio.to_thread(_whip)
+            tracks = await self._matcher.tracks_for(stream, whip.ABILITY)
+            await whip.push_whip(
+                stream, tracks, self.url, ice_servers=self._ice_servers, on_live=live
+            )
         else:
             await push_rtsp(stream, self.url, transport=self._transport, on_live=live)
 
     def _set(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)
         self._on_status(self.status)
+
+
+def _whip() -> ModuleType:
+    """What publishes by WHIP. It takes its time to load, which others needn't wait for."""
+    import httpx  # noqa: F401
+
+    from streamsocket.webrtc import push
+
+    return push

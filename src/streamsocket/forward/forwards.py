@@ -11,9 +11,11 @@ from urllib.parse import quote
 from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Stream
+from streamsocket.matching.matcher import Matcher
 from streamsocket.names import matches
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.status import ForwardStatus
+from streamsocket.webrtc.ice_server import IceServer
 
 MAX_FORWARDS = 1000
 
@@ -27,13 +29,22 @@ class ForwardRule:
     url: str
     """Where to, with `{name}` for the stream's name."""
     transport: PushTransport = "auto"
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class Forwards:
     """Pushes streams on as the rules say, each for as long as it is there."""
 
-    def __init__(self, hub: Hub, loop: AbstractEventLoop, rules: Sequence[ForwardRule]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        loop: AbstractEventLoop,
+        rules: Sequence[ForwardRule],
+        matcher: Matcher | None = None,
+    ) -> None:
+        """Without a `matcher`, streams are pushed on as they are."""
         self._hub = hub
+        self._matcher = matcher
         self._loop = loop
         self._rules = tuple(rules)
         self._forwards: dict[str, list[Forward]] = {}
@@ -67,7 +78,15 @@ class Forwards:
 
     def _begin(self, name: str, rule: ForwardRule) -> Forward:
         url = rule.url.replace("{name}", quote(name))
-        forward = Forward(self._hub, self._loop, name, url, transport=rule.transport)
+        forward = Forward(
+            self._hub,
+            self._loop,
+            name,
+            url,
+            transport=rule.transport,
+            matcher=self._matcher,
+            ice_servers=rule.ice_servers,
+        )
         forward.start()
         return forward
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from streamsocket.errors import ConnectError, SourceError
+from streamsocket.errors import ConnectError, SettingsError, SourceError
 from streamsocket.forward.forward import Forward
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.snapshot import track_statuses
+from streamsocket.matching.matcher import Matcher
 from streamsocket.preview.door import LocalDoor
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.sources.process import SourceProcess
 from streamsocket.sources.pulled import PulledSource
-from streamsocket.sources.spec import RtspSpec, SourceSpec
+from streamsocket.sources.spec import PulledSpec, SourceSpec, UdpSpec
 from streamsocket.sources.state import SourceStatus
 from streamsocket.status import ForwardStatus, TrackStatus
+from streamsocket.transcode.renditions import Renditions
+from streamsocket.webrtc.endpoint import is_http
+from streamsocket.webrtc.ice_server import IceServer
+from streamsocket.wording import codec_name
 
 _NAME = "published"
 _FAREWELL_S = 0.5
@@ -41,9 +46,13 @@ class Publishing:
         url: str,
         *,
         transport: PushTransport = "auto",
+        ice_servers: Sequence[IceServer] = (),
         on_status: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_status` is called when something has changed."""
+        """`on_status` is called when something has changed.
+
+        Raises SettingsError for a codec that the URL's protocol doesn't carry.
+        """
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._hub = Hub(loop)
@@ -51,14 +60,24 @@ class Publishing:
         self._on_status = on_status
         self._over: asyncio.Future[None] = loop.create_future()
         self._has_been_live = False
+        if is_http(url):
+            spec = _for_webrtc(spec)
         self._source: SourceProcess | PulledSource
-        if isinstance(spec, RtspSpec):
+        if isinstance(spec, PulledSpec):
             self._source = PulledSource(_NAME, spec, loop, self._hub, self._source_changed)
         else:
             self._source = SourceProcess(_NAME, spec, loop, self._hub.publish, self._source_changed)
         self._hub.provide(_NAME)
+        self._renditions = Renditions(loop, self._hub)
         self._forward = Forward(
-            self._hub, loop, _NAME, url, transport=transport, on_status=self._server_changed
+            self._hub,
+            loop,
+            _NAME,
+            url,
+            transport=transport,
+            on_status=self._server_changed,
+            matcher=Matcher(self._renditions),
+            ice_servers=ice_servers,
         )
 
     @property
@@ -93,6 +112,7 @@ class Publishing:
             await self._source.stop()
             self._hub.remove(_NAME)
             await self._forward.stop()
+            await self._renditions.stop()
             if self._door:
                 self._door.close()
             self._hub.close()
@@ -116,3 +136,24 @@ class Publishing:
     def _end(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
+
+
+def _for_webrtc(spec: SourceSpec) -> SourceSpec:
+    """The source with sound that WebRTC carries, where it is encoded anyway.
+
+    Raises SettingsError where another codec is asked for.
+    """
+    from streamsocket.webrtc.client_offer import CARRIED
+
+    if isinstance(spec, PulledSpec | UdpSpec):
+        return spec
+    encoding = spec.encoding
+    for carried, codec in (
+        (CARRIED["video"], encoding.video_codec),
+        (CARRIED["audio"], encoding.audio_codec),
+    ):
+        if codec and codec not in carried:
+            raise SettingsError(
+                f"--codec: WebRTC doesn't carry {codec_name(codec)}: choose {', '.join(carried)}."
+            )
+    return replace(spec, encoding=replace(encoding, audio_codec=encoding.audio_codec or "opus"))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn, Self, get_args
 
 from streamsocket.client.follow import Away, Live, follow
+from streamsocket.client.line import Wish
 from streamsocket.client.receiver import Received
-from streamsocket.client.session import Session, TransportWish, Wish
-from streamsocket.errors import ArgumentError, ClosedError, ConnectError, TimedOutError
+from streamsocket.client.session import Session, TransportWish
+from streamsocket.errors import (
+    ArgumentError,
+    ClosedError,
+    ConnectError,
+    ParseError,
+    TimedOutError,
+)
 from streamsocket.frames.catching_up import CatchingUp
 from streamsocket.frames.coded_queue import Coded, CodedQueue, Connection
 from streamsocket.frames.decoders import PictureDecoder, SoundDecoder
@@ -22,6 +29,7 @@ from streamsocket.frames.hardware import SOFTWARE, check_decoder
 from streamsocket.frames.states import State, StateChange
 from streamsocket.media.codec import Kind
 from streamsocket.rtsp.url import without_credentials
+from streamsocket.webrtc.ice_server import IceServer
 
 MAX_QUEUE = 256
 """Pictures, or pieces of sound, that wait for somebody who is slow: 5 to 10 s."""
@@ -59,6 +67,7 @@ class Subscriber:
         max_queue: int = MAX_QUEUE,
         damaged: bool = False,
         decoder: str = SOFTWARE,
+        ice_servers: Sequence[str] = (),
         on_state: Callable[[StateChange], object] | None = None,
     ) -> None:
         """Nothing is connected to before the context is entered.
@@ -71,6 +80,8 @@ class Subscriber:
         `damaged=True`: pictures with holes, after a loss, are handed out too (`frame.intact`).
         `decoder`: `software`; `hardware` for the first device that opens; or a device of that name
         (`cuda`, `vaapi`, …); where none opens, software, see the property `decoder`.
+        `ice_servers`: for WebRTC, `stun:HOST:PORT` or `turn:USER:PASSWORD@HOST:PORT`, instead of
+        those that the server tells of.
         `on_state`: called at each change of state, in the loop's thread; it must not block.
 
         Raises ArgumentError.
@@ -85,6 +96,7 @@ class Subscriber:
         if not isinstance(max_queue, int) or max_queue < 1:
             raise ArgumentError(f"max_queue: {max_queue!r} is not a number of pictures from 1 on.")
         check_decoder(decoder)
+        self._ice_servers = _read_ice_servers(ice_servers)
         self._url = url
         self.url = without_credentials(url)
         """What it was told, without user and password."""
@@ -329,6 +341,7 @@ class Subscriber:
                 timeout_s=self._timeout,
                 kinds=self._kinds,
                 keep_timestamps=True,
+                ice_servers=self._ice_servers,
             )
             async with aclosing(following) as events:
                 async for event in events:
@@ -441,3 +454,10 @@ def check_timeout(timeout: float) -> None:
     """Raise ArgumentError where that is no number of seconds to wait."""
     if not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         raise ArgumentError(f"timeout: {timeout!r} is not a number of seconds above 0.")
+
+
+def _read_ice_servers(texts: Sequence[str]) -> tuple[IceServer, ...]:
+    try:
+        return tuple(IceServer.parse(text) for text in texts)
+    except ParseError as error:
+        raise ArgumentError(f"ice_servers: {error}") from None

@@ -11,15 +11,17 @@ from typing import Literal, get_args
 
 from av.error import FFmpegError
 
+from streamsocket.codecs.av1 import Av1Encoder
 from streamsocket.codecs.encode import encodable_size, make_video_encoder
 from streamsocket.codecs.h26x import H264Encoder, H265Encoder
 from streamsocket.codecs.hardware import HARDWARE, HardwareError, HardwareH264Encoder
 from streamsocket.codecs.jpeg import RgbJpegEncoder
 from streamsocket.codecs.video import Colours, VideoEncoder
 from streamsocket.codecs.vp8 import Vp8Encoder
+from streamsocket.codecs.vp9 import Vp9Encoder
 from streamsocket.errors import ArgumentError
 
-Codec = Literal["h264", "h265", "vp8", "mjpeg"]
+Codec = Literal["h264", "h265", "vp8", "vp9", "av1", "mjpeg"]
 Preset = Literal["low-delay", "quality", "mjpeg"]
 
 # With "superfast" a 720p picture takes 4 ms more from array to array than with "ultrafast", and is
@@ -182,6 +184,16 @@ def _software(
         case "vp8":
             encoder = Vp8Encoder(*size, rate, bit_rate=bit_rate, keyframe_every_s=_HARDLY_EVER_S)
             return encoder, "libvpx"
+        case "vp9":
+            encoder = Vp9Encoder(
+                *size, rate, bit_rate=bit_rate, keyframe_every_s=_HARDLY_EVER_S, colours=colours
+            )
+            return encoder, "libvpx-vp9"
+        case "av1":
+            encoder = Av1Encoder(
+                *size, rate, bit_rate=bit_rate, keyframe_every_s=_HARDLY_EVER_S, colours=colours
+            )
+            return encoder, "libsvtav1"
         case "mjpeg":
             return make_video_encoder("mjpeg", *size, rate, bit_rate=bit_rate), "mjpeg"
 

@@ -31,6 +31,7 @@ from streamsocket.media.codec import Track
 from streamsocket.rtmp.address import parse_push_url
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.rtsp.url import parse_server_url, without_credentials
+from streamsocket.webrtc.endpoint import is_http, is_whip, parse_endpoint
 
 _ENCODER_PATIENCE_S = 0.5
 _LEAVE_S = 1.4
@@ -38,7 +39,8 @@ _LEAVE_S = 1.4
 
 
 class Publisher:
-    """Publishes pictures, and sound if wanted, at `rtsp://HOST/NAME` (rtsps and rtmp likewise).
+    """Publishes pictures, and sound if wanted, at `rtsp://HOST/NAME` (rtsps and rtmp likewise) or,
+    by WebRTC, at `http://HOST:8080/NAME/whip` (https likewise).
 
         with ss.Publisher("rtsp://host:8554/cam", fps=30) as pub:
             pub.write(image)                     # (height, width, 3) uint8, RGB
@@ -79,24 +81,25 @@ class Publisher:
         `fps`: pictures a second; without it they are sent as they come, and bits are spent as for
         30. `size`: width and height of the stream, which all pictures are fitted into, with black
         bars where the shape differs; without it, that of the picture, and a picture of another size
-        changes the stream's. H.264, H.265 and VP8 have even sides (a pixel too many is cut off),
-        MJPEG multiples of 8 up to 2040 (it is scaled).
+        changes the stream's. MJPEG has sides that are multiples of 8 up to 2040 (it is scaled), all
+        other codecs even ones (a pixel too many is cut off).
 
-        `codec`: `h264`, `h265`, `vp8`, `mjpeg`. `bitrate`: of the picture, in bits a second; by
-        default one that suits. `preset`: `low-delay`; `quality`, for more of the processor's time;
-        `mjpeg`, each picture by itself at many times the bits. `keyframe_interval` in seconds.
+        `codec`: `h264`, `h265`, `vp8`, `vp9`, `av1`, `mjpeg`. `bitrate`: of the picture, in bits a
+        second; by default one that suits. `preset`: `low-delay`; `quality`, for more of the
+        processor's time; `mjpeg`, each picture by itself at many times the bits.
+        `keyframe_interval` in seconds.
         `encoder`: `auto` is the hardware's if there is one that holds no picture back; `software`;
         or FFmpeg's name of one, such as `h264_nvenc`.
 
         `audio`: what `write_audio` will be given, `{"rate": 48000, "channels": 2}`, and how it is
         coded, `"codec": "opus"` (`aac`, `pcmu`, `pcma`, `l16`) and `"bitrate"`; True for these.
-        Where none is written, silence is sent.
+        Where none is written, silence is sent. WebRTC carries neither `mjpeg` nor `aac` and `l16`.
 
-        `transport`: `auto` (picture over UDP, sound over TCP, or what the server takes), `udp`,
-        `tcp`. `timeout`: how many seconds the first connection may take, and `write(block=True)`.
-        `repeat_after`: after so many seconds without a picture the last one is sent again; None:
-        never, and a server may then give the stream up. `on_state`: called at each change of state,
-        in a thread of its own; it must not block.
+        `transport`, of RTSP: `auto` (picture over UDP, sound over TCP, or what the server takes),
+        `udp`, `tcp`. `timeout`: how many seconds the first connection may take, and
+        `write(block=True)`. `repeat_after`: after so many seconds without a picture the last one is
+        sent again; None: never, and a server may then give the stream up. `on_state`: called at
+        each change of state, in a thread of its own; it must not block.
 
         Raises ArgumentError.
         """
@@ -108,6 +111,10 @@ class Publisher:
             codec=codec, preset=preset, bitrate=bitrate, fps=fps, encoder=encoder
         )
         self._audio = audio_options(audio)
+        if is_http(url):
+            _check_carried("codec", self._video.codec)
+            if self._audio:
+                _check_carried("audio", self._audio.codec)
         _check_seconds("keyframe_interval", keyframe_interval)
         _check_seconds("timeout", timeout)
         if repeat_after is not None:
@@ -409,10 +416,24 @@ def _check_url(url: object) -> None:
     try:
         if url.lower().startswith("rtmp:"):
             parse_push_url(url)
+        elif is_http(url):
+            if not is_whip(url) or not parse_endpoint(url).name:
+                raise ParseError("It is to be of the form http://host:8080/name/whip.")
         elif not parse_server_url(url).path:
             raise ParseError("It lacks a name for the stream: rtsp://host:8554/name.")
     except ParseError as error:
         raise ArgumentError(f"url: {error}") from None
+
+
+def _check_carried(argument: str, codec: str) -> None:
+    """Raise ArgumentError for what WebRTC doesn't carry."""
+    from streamsocket.webrtc.client_offer import CARRIED
+
+    carried = CARRIED["video" if argument == "codec" else "audio"]
+    if codec not in carried:
+        raise ArgumentError(
+            f"{argument}: WebRTC doesn't carry '{codec}', only {', '.join(carried)}."
+        )
 
 
 def _checked_size(size: object) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, Self
 
 from streamsocket.client.session import TransportWish
@@ -52,6 +52,7 @@ class Subscriber:
         max_queue: int = MAX_QUEUE,
         damaged: bool = False,
         decoder: str = SOFTWARE,
+        ice_servers: Sequence[str] = (),
         on_state: Callable[[StateChange], object] | None = None,
     ) -> None:
         """Nothing is connected to before the context is entered.
@@ -64,6 +65,8 @@ class Subscriber:
         `damaged=True`: pictures with holes, after a loss, are handed out too (`frame.intact`).
         `decoder`: `software`; `hardware` for the first device that opens; or a device of that name
         (`cuda`, `vaapi`, …); where none opens, software, see the property `decoder`.
+        `ice_servers`: for WebRTC, `stun:HOST:PORT` or `turn:USER:PASSWORD@HOST:PORT`, instead of
+        those that the server tells of.
         `on_state`: called at each change of state, in the thread that receives; it must not block.
 
         Raises ArgumentError.
@@ -80,6 +83,7 @@ class Subscriber:
             max_queue=max_queue,
             damaged=damaged,
             decoder=decoder,
+            ice_servers=ice_servers,
             on_state=on_state,
         )
         self._background: Background | None = None

@@ -9,6 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from streamsocket.hub.sendmmsg import (
+    MAX_MESSAGES,
+    SOL_UDP,
+    UDP_SEGMENT,
+    ManySends,
+    address_of,
+)
 from streamsocket.hub.wire import DatagramRun
 
 if TYPE_CHECKING:
@@ -16,9 +23,6 @@ if TYPE_CHECKING:
 
 Address = tuple[Any, ...]
 """A socket address as `socket.sendto` takes it: (host, port) or IPv6's four values."""
-
-SOL_UDP = 17
-UDP_SEGMENT = 103
 
 
 class DatagramSocket:
@@ -28,6 +32,13 @@ class DatagramSocket:
         """Whether there is `segmentation` is asked of the kernel, unless it is said here."""
         self.socket = udp_socket
         self.segmentation = has_segmentation(udp_socket) if segmentation is None else segmentation
+        self.many: ManySends | None = None
+        """Sends to many at once; None where the kernel doesn't cut runs, or takes one at a time."""
+        if self.segmentation:
+            try:
+                self.many = ManySends(udp_socket)
+            except OSError:
+                pass  # one by one, then
 
     def sendable(self, runs: Sequence[DatagramRun]) -> Sequence[DatagramRun]:
         """The runs, cut into single packets where the kernel doesn't do that."""
@@ -46,6 +57,25 @@ class DatagramSocket:
             self.refused(run, address, output, error)
         return True
 
+    def send_to_all(self, run: DatagramRun, targets: dict[Output, Address]) -> list[Output]:
+        """Send one run to many viewers; returns those for whom the socket's buffer was full."""
+        many = self.many
+        if many is None:
+            return [output for output in targets if not self.send(run, targets[output], output)]
+        blocked: list[Output] = []
+        memory = bytearray(run.data)
+        at, size = address_of(memory), len(memory)
+        outputs = tuple(targets)
+        for start in range(0, len(outputs), MAX_MESSAGES):
+            part = outputs[start : start + MAX_MESSAGES]
+            names = [many.name(targets[output]) for output in part]
+            sent = many.send(names, at, 0, size, run.segment_size) if all(names) else 0
+            # Whoever comes after one who is refused is not reached either.
+            blocked += [
+                output for output in part[sent:] if not self.send(run, targets[output], output)
+            ]
+        return blocked
+
     def refused(self, run: DatagramRun, address: Address, output: Output, error: OSError) -> None:
         """The kernel refused a run: without segmentation it may still go."""
         if run.packets == 1:
@@ -54,6 +84,7 @@ class DatagramSocket:
         if error.errno == errno.EIO:
             # The device cannot compute the segments' checksums (udp_send_skb in the kernel).
             self.segmentation = False
+            self.many = None
         for single in singles([run]):
             try:
                 self.socket.sendto(single.data, address)

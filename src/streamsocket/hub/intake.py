@@ -29,7 +29,10 @@ from streamsocket.rtp.rtcp import (
 from streamsocket.rtp.statistics import ReceptionStatistics
 
 REORDER_S = 0.1
-"""How long a missing packet is waited for; one that is asked for again comes within that."""
+"""How long a missing packet is waited for."""
+REPAIR_S = 0.3
+"""The same where it is asked for: from another continent it comes by then, if not at first then at
+the second time."""
 REORDER_PACKETS = 1024
 
 JUMP_S = 3.0
@@ -71,12 +74,15 @@ class Intake:
         payload_type: int | None = None,
         ordered: bool,
         answers_nack: bool = False,
+        bundled: bool = False,
+        announced_ssrc: int | None = None,
         send_rtcp: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         """Packets of another `payload_type` are dropped; None takes any.
 
         `ordered`: they come over TCP, so that what is missing will never come. `answers_nack`: the
-        publisher sends again what is asked for (RFC 4585).
+        publisher sends again what is asked for (RFC 4585). `bundled`: other tracks' reports come
+        the same way, and this track's are those of its source, which may have been announced.
         """
         self.malformed = 0
         """Packets that broke the rules of RTP, RTCP or of their payload format."""
@@ -92,13 +98,17 @@ class Intake:
         self._payload_type = payload_type
         self._ordered = ordered
         self._answers_nack = answers_nack and not ordered
+        self._bundled = bundled
+        self._announced_ssrc = announced_ssrc
         self._send_rtcp = send_rtcp
         self._own_ssrc = secrets.randbits(32)
         self._ssrc: int | None = None
-        self._reorder: ReorderBuffer[Packet] = ReorderBuffer(REORDER_S, REORDER_PACKETS)
+        self._patience_s = REPAIR_S if self._answers_nack else REORDER_S
+        self._reorder: ReorderBuffer[Packet] = ReorderBuffer(self._patience_s, REORDER_PACKETS)
         self._timestamps = Unwrapper(32)
         self._begun = False
         self._next = 0  # the sequence number that follows, unwrapped; once begun
+        self._asked_up_to = 0  # what is missing from there on has not been asked for
         self._shift = 0
         self._newest: tuple[int, float] | None = None  # the last timestamp and its arrival
         self._run: list[bytes] = []
@@ -155,7 +165,7 @@ class Intake:
             return
         for packet in packets:
             match packet:
-                case SenderReport():
+                case SenderReport() if self._is_own(packet.ssrc):
                     self.statistics.sender_report(packet.ntp_time, arrival)
                     timestamp = self._timestamps.unwrap(packet.rtp_timestamp) + self._shift
                     before = self._newest and self.clock.capture_time(self._newest[0])
@@ -170,8 +180,12 @@ class Intake:
                     pass
 
     def tick(self, arrival: float) -> None:
-        """Give up what has been missing for too long. To be called every few tens of ms."""
+        """Give up what has been missing for too long, and ask again for what has not.
+
+        To be called every few tens of ms.
+        """
         released = self._reorder.expire(arrival)
+        self._ask_for(self._reorder.missing)
         if released:
             self._release(released, arrival)
             self._end_run(arrival)
@@ -188,6 +202,12 @@ class Intake:
         """Ask the publisher for a keyframe (RFC 4585, 6.3.1)."""
         if self._ssrc is not None:
             self._send_rtcp(build_pli(Pli(self._own_ssrc, self._ssrc)))
+
+    def _is_own(self, ssrc: int) -> bool:
+        """Whether a report of this source is about this track."""
+        if not self._bundled:
+            return True  # whatever it says: there are cameras that don't know their own
+        return ssrc == (self._announced_ssrc if self._ssrc is None else self._ssrc)
 
     # One packet that is not simply the next.
 
@@ -218,7 +238,10 @@ class Intake:
             return
         if not self._reorder.waiting:
             self._reorder.resume(self._next)
-            self._ask_for(self._next, sequence)
+            self._asked_up_to = self._next
+        if 0 <= sequence - self._asked_up_to <= _MAX_ASKED_FOR:
+            self._ask_for(range(self._asked_up_to, sequence))
+            self._asked_up_to = sequence + 1
         released = self._reorder.push(sequence, packet, arrival)
         self._release(released, arrival)
 
@@ -235,16 +258,16 @@ class Intake:
             self._release(self._reorder.flush(), arrival)
             self._end_run(arrival)
             self._timestamps = Unwrapper(32)
-            self._reorder = ReorderBuffer(REORDER_S, REORDER_PACKETS)
+            self._reorder = ReorderBuffer(self._patience_s, REORDER_PACKETS)
             self._begun = False
             self._run_gap = True
         self.statistics = ReceptionStatistics(self._clock_rate)
         self._ssrc = ssrc
 
-    def _ask_for(self, first: int, end: int) -> None:
-        """Ask for what is missing, if it is not too much to be worth it."""
-        if self._answers_nack and self._ssrc is not None and 0 < end - first <= _MAX_ASKED_FOR:
-            missing = tuple(number & 0xFFFF for number in range(first, end))
+    def _ask_for(self, sequences: Sequence[int]) -> None:
+        """Ask for what is missing (RFC 4585, 6.2.1)."""
+        if sequences and self._answers_nack and self._ssrc is not None:
+            missing = tuple(number & 0xFFFF for number in sequences[:_MAX_ASKED_FOR])
             self._send_rtcp(build_nack(Nack(self._own_ssrc, self._ssrc, missing)))
 
     # Runs: packets of one access unit that follow each other.

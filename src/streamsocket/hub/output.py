@@ -141,6 +141,8 @@ class Output:
         self.state = "queued"
         self.track.outputs[self] = None
         self.track.queued[self] = None
+        if self.track.maker:
+            self.track.maker.wanted()
         self.sender.enter(self)
 
     def stop(self) -> None:
@@ -158,6 +160,15 @@ class Output:
         if self.state == "live":
             self.state = "queued"
             self.track.queued[self] = None
+
+    def move(self, sender: Sender) -> None:
+        """Send through another sender from now on; what still waits for the one before is lost."""
+        before, self.sender = self.sender, sender
+        if self.state != "idle":
+            before.leave(self)
+            self.hold()
+            sender.enter(self)
+            self.pump(time.monotonic())
 
     def offer(self, batches: list[Batch], now: float) -> None:
         """Take the track's newest batches while queued, and send what can be sent."""

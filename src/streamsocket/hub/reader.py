@@ -31,6 +31,8 @@ class Reader:
         self.stream = stream
         self.is_viewer = is_viewer
         """Whether it counts as one of those who watch."""
+        self.estimated_bps: int | None = None
+        """Bits a second that it believes to get through to it; None where it doesn't tell."""
         self._on_end = on_end
         self._outputs: dict[int, Output] = {}
 
@@ -43,7 +45,7 @@ class Reader:
         """
         if previous := self._outputs.pop(track, None):
             previous.stop()
-        output = Output(self.stream.tracks[track], sender, target, leader)
+        output = Output(self.stream.track(track), sender, target, leader)
         self._outputs[track] = output
         return output
 
@@ -96,6 +98,8 @@ class Reader:
         self.stream.report(now)
         for output in chosen:
             output.pump(now)
+            if output.track.is_video and not output.track.cache.bytes:
+                self.stream.request_keyframe(output.track)
         self.stream.begin_to_send()
 
     def pause(self, tracks: Iterable[int] | None = None) -> None:
@@ -117,6 +121,12 @@ class Reader:
             if output.track.ssrc == ssrc and output.state != "idle":
                 return output.resend(sequences)
         return 0
+
+    def request_keyframe(self) -> None:
+        """Ask for a keyframe of the pictures that it takes."""
+        for output in self._outputs.values():
+            if output.track.is_video and output.state != "idle":
+                self.stream.request_keyframe(output.track)
 
     def close(self) -> None:
         """Leave the stream."""

@@ -12,7 +12,7 @@ from streamsocket.wording import channels
 
 def track_statuses(stream: Stream, now: float) -> tuple[TrackStatus, ...]:
     """The state of every track of a stream at this moment of `time.monotonic()`."""
-    return tuple(_track_status(track, now) for track in stream.tracks)
+    return tuple(track_status(track, now) for track in stream.tracks)
 
 
 def added_latency(stream: Stream) -> AddedLatency:
@@ -32,7 +32,8 @@ def describe(codec: Codec) -> str:
         return ""
 
 
-def _track_status(track: StreamTrack, now: float) -> TrackStatus:
+def track_status(track: StreamTrack, now: float) -> TrackStatus:
+    """The state of one track at this moment of `time.monotonic()`."""
     bits_a_second, units_a_second = track.meter.rates(now)
     return TrackStatus(
         kind=track.track.kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from streamsocket.errors import ParseError
@@ -13,7 +13,7 @@ from streamsocket.hub.histogram import Histogram
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.reports import sender_report
-from streamsocket.hub.track import StreamTrack
+from streamsocket.hub.track import Maker, StreamTrack
 from streamsocket.media.codec import G711, L16, Codec, Track
 from streamsocket.rtp.batch import Batch
 from streamsocket.rtp.normalised import Normalised
@@ -55,10 +55,14 @@ class Stream:
             StreamTrack(index, track, limits, self._interleaved)
             for index, track in enumerate(tracks)
         )
-        self._sound_first = sorted(self.tracks, key=lambda track: track.is_video)
+        """What its publisher sends."""
+        self.renditions: list[StreamTrack] = []
+        """What is made of them for viewers who can't play those. They come, and none goes."""
+        self._sound_first = _sound_first(self.tracks)
         self.readers: dict[Reader, None] = {}
         self.taps: list[Callable[[Sequence[StreamTrack]], None]] = []
-        """Called at every flush with the tracks that have something pending, sound first."""
+        """Called at every flush with the tracks that have something pending, sound first;
+        renditions are among them."""
         self.on_end: list[Callable[[], None]] = []
         """Called when the stream is over."""
         self.publication: Publication | None = None
@@ -73,7 +77,29 @@ class Stream:
         """From the arrival of a batch to its last copy being out."""
         self._epoch: float | None = None
         self._join_timer: TimerHandle | None = None
-        self._keyframe_requested = -_KEYFRAME_REQUEST_INTERVAL_S
+
+    def track(self, index: int) -> StreamTrack:
+        """The published track or rendition with that index. Raises IndexError."""
+        published = len(self.tracks)
+        return self.tracks[index] if index < published else self.renditions[index - published]
+
+    def add_rendition(self, track: Track, maker: Maker) -> StreamTrack:
+        """Add what `maker` makes of a published track.
+
+        Its timestamps count from the stream's beginning; `take_rendition` brings them.
+        """
+        index = len(self.tracks) + len(self.renditions)
+        rendition = StreamTrack(index, track, self._limits, self._interleaved, maker)
+        rendition.begin_at(0, 0.0)
+        self.renditions.append(rendition)
+        self._sound_first = _sound_first([*self.tracks, *self.renditions])
+        return rendition
+
+    def take_rendition(self, rendition: StreamTrack, batches: Sequence[Batch], now: float) -> None:
+        """Put what was made into the timeline, and send it to those who take it."""
+        for batch in batches:
+            rendition.take(batch, now=now)
+        self.flush(now)
 
     def matches(self, tracks: Sequence[Track]) -> bool:
         """Whether another publisher's tracks can go on where this stream's ended."""
@@ -172,23 +198,26 @@ class Stream:
 
     def begin_to_send(self) -> None:
         """A viewer has begun to play: see to those that catch up."""
-        if any(track.is_video and not track.cache.bytes for track in self.tracks):
-            self.request_keyframe()
         self._tick_joins()
 
-    def request_keyframe(self) -> None:
-        """Ask the publisher for a keyframe, at most once a second."""
-        now = time.monotonic()
-        if now - self._keyframe_requested < _KEYFRAME_REQUEST_INTERVAL_S:
+    def request_keyframe(self, track: StreamTrack | None = None) -> None:
+        """Ask who makes that track, or publishes the pictures, for a keyframe, once a second."""
+        if track is None:
+            track = next((each for each in self.tracks if each.is_video), None)
+        if track is None:
             return
-        if self.publication and self.publication.request_keyframe:
-            self._keyframe_requested = now
-            self.publication.request_keyframe()
+        ask = track.maker.request_keyframe if track.maker else None
+        if track.maker is None and self.publication:
+            ask = self.publication.request_keyframe
+        now = time.monotonic()
+        if ask and now - track.keyframe_requested_at >= _KEYFRAME_REQUEST_INTERVAL_S:
+            track.keyframe_requested_at = now
+            ask()
 
     def report(self, now: float) -> None:
         """Send a sender report to every viewer who is due one (RFC 3550, 6.4.1)."""
         wall_clock = time.time()
-        for track in self.tracks:
+        for track in self._sound_first:
             if track.latest is None:
                 continue
             report = b""
@@ -206,19 +235,25 @@ class Stream:
         return sum(reader.is_viewer for reader in self.readers)
 
     @property
+    def estimated_bps(self) -> int | None:
+        """Bits a second that get through to who gets least; None if nobody tells."""
+        told = [each.estimated_bps for each in self.readers if each.estimated_bps is not None]
+        return min(told, default=None)
+
+    @property
     def resent_packets(self) -> int:
         """Packets that viewers missed and were sent once more, all of them together."""
-        return sum(track.resent_packets for track in self.tracks)
+        return sum(track.resent_packets for track in self._sound_first)
 
     @property
     def skipped_packets(self) -> int:
         """Packets that slow viewers were too late for, all of them together."""
-        return sum(track.skipped_packets for track in self.tracks)
+        return sum(track.skipped_packets for track in self._sound_first)
 
     @property
     def unsent_packets(self) -> int:
         """Packets that the system would not send over UDP, all viewers together."""
-        return sum(track.unsent_packets for track in self.tracks)
+        return sum(track.unsent_packets for track in self._sound_first)
 
     def _place(self, track: StreamTrack, timestamp: int, capture_time: float) -> None:
         """Find the place in the timeline of what a publication's track begins with.
@@ -240,7 +275,9 @@ class Stream:
     def _tick_joins(self) -> None:
         """Pump those who join by the clock for as long as there are any."""
         now = time.monotonic()
-        joining = [output for track in self.tracks for output in track.queued if output.joining]
+        joining = [
+            output for track in self._sound_first for output in track.queued if output.joining
+        ]
         for output in joining:
             output.pump(now)
         if self._join_timer:
@@ -248,6 +285,10 @@ class Stream:
         self._join_timer = (
             self._loop.call_later(_JOIN_TICK_S, self._tick_joins) if joining else None
         )
+
+
+def _sound_first(tracks: Iterable[StreamTrack]) -> list[StreamTrack]:
+    return sorted(tracks, key=lambda track: track.is_video)
 
 
 def _form(track: Track) -> tuple[object, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import secrets
+from typing import Protocol
 
 from streamsocket.hub.cache import History, KeyframeCache
 from streamsocket.hub.fanout import DatagramGroups, InterleavedGroups, LiveGroups
 from streamsocket.hub.join import CatchUp
 from streamsocket.hub.limits import Limits
 from streamsocket.hub.meter import Meter
-from streamsocket.hub.output import Output, Sender
+from streamsocket.hub.output import Output
 from streamsocket.hub.wire import stamped
 from streamsocket.media.codec import Track
 from streamsocket.rtp.batch import Batch
@@ -23,6 +24,16 @@ from streamsocket.rtp.payload import FIRST_PAYLOAD_TYPE
 _SOUND_S = 12.0
 
 
+class Maker(Protocol):
+    """Who makes the packets of a rendition, which come from no publisher."""
+
+    def wanted(self) -> None:
+        """Somebody begins to watch it."""
+
+    def request_keyframe(self) -> None:
+        """Make a keyframe soon."""
+
+
 class StreamTrack:
     """One track of a stream, with the output timeline that is the stream's own.
 
@@ -31,9 +42,16 @@ class StreamTrack:
     """
 
     def __init__(
-        self, index: int, track: Track, limits: Limits, interleaved: InterleavedGroups
+        self,
+        index: int,
+        track: Track,
+        limits: Limits,
+        interleaved: InterleavedGroups,
+        maker: Maker | None = None,
     ) -> None:
         self.index = index
+        self.maker = maker
+        """None for what a publisher sends."""
         self.track = track
         self.limits = limits
         self.is_video = track.kind == "video"
@@ -50,16 +68,22 @@ class StreamTrack:
         self.history = History(history_s, limits.history_bytes)
         self.datagrams = DatagramGroups(is_sound=not self.is_video)
         """Who gets this track's packets as datagrams, live."""
-        self.groups: dict[Sender, LiveGroups] = {}
+        self.groups: dict[object, LiveGroups] = {}
         """Who gets them by other protocols, live: each protocol's sender sees to its own."""
         self.interleaved = interleaved
         """Who gets the stream's packets over TCP, live."""
         self.pending: list[Batch] = []
         self.outputs: dict[Output, None] = {}
         """All outputs that play, in the order they came (a set that keeps it)."""
+        self.tapped = 0
+        """How many take it without an output: by a tap of the stream's."""
         self.queued: dict[Output, None] = {}
         """Those of them that send on their own: they join, or lag behind."""
         self.meter = Meter()
+        self.reorders = False
+        """Pictures have come that are shown before others that came earlier: B-frames."""
+        self.keyframe_requested_at = -math.inf
+        """When a keyframe was asked for, by `time.monotonic()`."""
         self.packets = 0
         self.octets = 0
         self.skipped_packets = 0
@@ -74,6 +98,7 @@ class StreamTrack:
         """
         self.track = track
         self.offset = None
+        self.reorders = False
         self.cache.clear()
 
     def begin_at(self, timestamp: int, since_epoch_s: float) -> None:
@@ -125,6 +150,8 @@ class StreamTrack:
         own.arrived = now
         packets = len(own.sizes)
         size = len(own.buffer)
+        if self.latest and own.timestamp < self.latest.timestamp and not own.keyframe:
+            self.reorders = True
         self.next_sequence += packets
         self.packets += packets
         self.octets += size - 12 * packets

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import socket
-import time
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from streamsocket.hub.datagrams import Address, DatagramSocket, has_segmentation, segment
+from streamsocket.hub.datagrams import Address, DatagramSocket, has_segmentation
+from streamsocket.hub.waiting import WaitingRuns
 from streamsocket.hub.wire import DatagramRun, datagram_runs
 
 if TYPE_CHECKING:
     from streamsocket.hub.output import Output
 
 __all__ = ["Address", "UdpSender", "UdpTarget", "has_segmentation"]
-
-# What a full send buffer holds at most for one viewer, beside its queue of batches.
-_MAX_WAITING_RUNS = 256
 
 
 class UdpTarget(NamedTuple):
@@ -39,11 +35,9 @@ class UdpSender:
         *,
         segmentation: bool | None = None,
     ) -> None:
-        self._loop = loop
         self._datagrams = DatagramSocket(rtp_socket, segmentation)
-        self._rtp = rtp_socket
         self._rtcp = rtcp_socket
-        self._waiting: dict[Output, deque[DatagramRun]] = {}
+        self._waiting = WaitingRuns(loop, self._datagrams, lambda output: _target(output).rtp)
 
     # What the fan-out calls: many viewers at once.
 
@@ -51,27 +45,9 @@ class UdpSender:
         """Send the same runs of packets to every target."""
         runs = self._datagrams.sendable(runs)
         for position, run in enumerate(runs):
-            # Who blocks leaves the group: afterwards, since the loop goes through it.
-            blocked: list[Output] = []
-            todo = iter(targets.items())
-            while True:
-                try:
-                    if run.packets == 1:
-                        send, data = self._rtp.sendto, run.data
-                        for output, address in todo:  # noqa: B007 - the except clause wants it
-                            send(data, address)
-                    else:
-                        send_message, buffers = self._rtp.sendmsg, (run.data,)
-                        ancillary = segment(run)
-                        for output, address in todo:  # noqa: B007 - the except clause wants it
-                            send_message(buffers, ancillary, 0, address)
-                    break
-                except BlockingIOError:
-                    blocked.append(output)
-                except OSError as error:
-                    self._datagrams.refused(run, address, output, error)
-            for output in blocked:
-                self._wait(output, runs[position:])
+            for output in self._datagrams.send_to_all(run, targets):
+                self._leave_group(output)
+                self._waiting.keep(output, runs[position:])
 
     # What an output calls: one viewer.
 
@@ -82,13 +58,8 @@ class UdpSender:
     def send_packets(self, output: Output, buffer: bytes | bytearray, sizes: Sequence[int]) -> None:
         """Send packets to one viewer; what the socket doesn't take now is kept and sent later."""
         runs = self._datagrams.sendable(datagram_runs(buffer, sizes))
-        if output in self._waiting:
-            self._wait(output, runs)
-            return
-        for position, run in enumerate(runs):
-            if not self._datagrams.send(run, _target(output).rtp, output):
-                self._wait(output, runs[position:])
-                return
+        if not self._waiting.send(output, runs):
+            self._leave_group(output)
 
     def send_report(self, output: Output, rtcp: bytes) -> None:
         """Send a compound RTCP packet to one viewer."""
@@ -107,36 +78,16 @@ class UdpSender:
     def leave(self, output: Output) -> None:
         """The output stops: forget what waits for it and take it out of its group."""
         output.track.datagrams.remove(self, output)
-        self._waiting.pop(output, None)
+        self._waiting.forget(output)
 
     def close(self) -> None:
         """Stop watching the socket; closing it is for who opened it."""
-        if self._waiting:
-            self._loop.remove_writer(self._rtp)
-            self._waiting.clear()
+        self._waiting.close()
 
-    def _wait(self, output: Output, runs: Sequence[DatagramRun]) -> None:
-        """Keep runs until the socket has room, and take the output out of its group."""
-        if not self._waiting:
-            self._loop.add_writer(self._rtp, self._writable)
+    def _leave_group(self, output: Output) -> None:
+        """What waits goes first: the output sends on its own until then."""
         output.track.datagrams.remove(self, output)
         output.hold()
-        waiting = self._waiting.setdefault(output, deque())
-        if len(waiting) + len(runs) <= _MAX_WAITING_RUNS:
-            waiting.extend(runs)
-        else:
-            output.track.unsent_packets += sum(run.packets for run in runs)
-
-    def _writable(self) -> None:
-        for output, runs in tuple(self._waiting.items()):
-            while runs:
-                if not self._datagrams.send(runs[0], _target(output).rtp, output):
-                    return
-                runs.popleft()
-            self._waiting.pop(output, None)
-            output.pump(time.monotonic())
-        if not self._waiting:
-            self._loop.remove_writer(self._rtp)
 
 
 def _target(output: Output) -> UdpTarget:

@@ -82,7 +82,9 @@ def interleaved(buffer: bytes | bytearray, sizes: Sequence[int], channel: int) -
     return b"".join(parts)
 
 
-def datagram_runs(buffer: bytes | bytearray, sizes: Sequence[int]) -> list[DatagramRun]:
+def datagram_runs(
+    buffer: bytes | bytearray | memoryview, sizes: Sequence[int]
+) -> list[DatagramRun]:
     """Cut the packets into as few runs for UDP GSO as their sizes allow."""
     view = memoryview(buffer)
     runs: list[DatagramRun] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
 
-from streamsocket.media import aac, h264, h265
+from streamsocket.media import aac, av1, h264, h265
 
 Kind = Literal["video", "audio"]
 
@@ -91,6 +91,46 @@ class Vp8:
 
 
 @dataclass(frozen=True, slots=True)
+class Vp9:
+    """VP9 video. Its size is in its keyframes; `size` is (0, 0) until one was seen."""
+
+    size: tuple[int, int] = (0, 0)
+    """Width and height in pixels; with spatial layers, those of the largest."""
+    profile: int = 0
+    """0 and 2 are 4:2:0 with 8 bits and with more, 1 and 3 other subsampling (RFC 9628, 6)."""
+
+    name: ClassVar[str] = "vp9"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class Av1:
+    """AV1 video. `sequence_header` is a whole OBU without its size; empty until one was seen."""
+
+    sequence_header: bytes = b""
+
+    name: ClassVar[str] = "av1"
+    kind: ClassVar[Kind] = "video"
+    clock_rate: ClassVar[int] = 90_000
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the largest picture in pixels; (0, 0) until they are known."""
+        if not self.sequence_header:
+            return 0, 0
+        header = av1.parse_sequence_header(self.sequence_header)
+        return header.width, header.height
+
+    @property
+    def profile(self) -> int:
+        """0 Main, 1 High, 2 Professional; Main until it is known."""
+        if not self.sequence_header:
+            return 0
+        return av1.parse_sequence_header(self.sequence_header).profile
+
+
+@dataclass(frozen=True, slots=True)
 class Mjpeg:
     """Motion JPEG: every picture a JPEG. `size` is (0, 0) until a picture was seen."""
 
@@ -130,7 +170,7 @@ class L16:
     kind: ClassVar[Kind] = "audio"
 
 
-VideoCodec = H264 | H265 | Vp8 | Mjpeg
+VideoCodec = H264 | H265 | Vp8 | Vp9 | Av1 | Mjpeg
 AudioCodec = Aac | Opus | G711 | L16
 Codec = VideoCodec | AudioCodec
 

@@ -8,10 +8,23 @@ from fractions import Fraction
 from typing import Any
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Track, Vp8
+from streamsocket.media.codec import (
+    G711,
+    H264,
+    H265,
+    L16,
+    Aac,
+    Av1,
+    Codec,
+    Mjpeg,
+    Opus,
+    Track,
+    Vp8,
+    Vp9,
+)
 
 _CODECS: dict[str, type[Codec]] = {
-    each.__name__: each for each in (H264, H265, Vp8, Mjpeg, Aac, Opus, G711, L16)
+    each.__name__: each for each in (H264, H265, Vp8, Vp9, Av1, Mjpeg, Aac, Opus, G711, L16)
 }
 
 

@@ -7,10 +7,9 @@ from math import isfinite
 from typing import Literal, TypeGuard
 
 from streamsocket import wording
-from streamsocket.client.report import Transport
+from streamsocket.client.report import TRANSPORTS, Transport
 from streamsocket.player.drawing.text import FIGURE_SPACE
 
-_TRANSPORTS: dict[Transport, str] = {"udp": "UDP", "tcp": "TCP", "multicast": "multicast"}
 _LONG_MS = 10_000
 """From here on, times are told in seconds."""
 
@@ -122,7 +121,7 @@ def _sound(sound: SoundFacts) -> str:
 
 def _transport(facts: Facts) -> str | None:
     ways = {
-        name: _TRANSPORTS[track.transport]
+        name: TRANSPORTS[track.transport]
         for name, track in (("picture", facts.picture), ("sound", facts.sound))
         if track and track.transport
     }

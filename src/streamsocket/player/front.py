@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from streamsocket.client.line import stream_name
 from streamsocket.desktop.backend import Layer, Window
 from streamsocket.player.drawing.cards import Symbol, draw_card
 from streamsocket.player.drawing.notices import BadgeKind, draw_badge, draw_notice
 from streamsocket.player.drawing.overlay import KEYS, draw_facts, draw_help
 from streamsocket.player.view import View
-from streamsocket.rtsp.url import parse_server_url, without_credentials
+from streamsocket.rtsp.url import without_credentials
 
 if TYPE_CHECKING:
     from streamsocket.desktop.backend import Image
@@ -62,7 +63,7 @@ class Front:
         self._view = view
         self._clock = clock
         self._url = without_credentials(view.reception.wishes.url)
-        self._name = name or parse_server_url(view.reception.wishes.url).path
+        self._name = name or stream_name(view.reception.wishes.url)
         self._present: dict[Layer, object] = {}
         self._stale = True
         self._dirty = True

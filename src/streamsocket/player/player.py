@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamsocket.client.line import stream_name
 from streamsocket.desktop.backend import DoubleClick, Event, Key, Quit, Window
 from streamsocket.errors import StreamSocketError
 from streamsocket.player.drawing.notices import MOST_VOLUME, draw_volume
@@ -16,7 +17,6 @@ from streamsocket.player.figures import Figures
 from streamsocket.player.front import Front, Waiting
 from streamsocket.player.snapshot import save_snapshot
 from streamsocket.player.view import View
-from streamsocket.rtsp.url import parse_server_url
 
 VOLUME_STEP = 0.05
 OFFSET_STEP_S = 0.01
@@ -216,7 +216,7 @@ class Player:
         pixel_aspect = self.main.pixel_aspect
         if frame is None:
             return "There is no picture to save yet."
-        name = parse_server_url(self.main.reception.wishes.url).path
+        name = stream_name(self.main.reception.wishes.url)
 
         def save() -> None:
             try:

@@ -18,6 +18,7 @@ from streamsocket.player.schedule import Schedule
 
 if TYPE_CHECKING:
     from streamsocket.player.sound_track import SoundTrack
+    from streamsocket.webrtc.ice_server import IceServer
 
 _CLOSE_S = 3.0
 _LEAST_PATIENCE_S = 0.02
@@ -35,6 +36,8 @@ class Wishes:
     timeout_s: float = 10.0
     longest_retry_s: float = LAST_RETRY_S
     """A stream that is away is tried again at least so often."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """Of WebRTC: STUN and TURN servers, instead of those that the server tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Reception:
                 timeout_s=wishes.timeout_s,
                 kinds=wishes.kinds,
                 longest_retry_s=wishes.longest_retry_s,
+                ice_servers=wishes.ice_servers,
             ):
                 match event:
                     case Live(session):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from streamsocket.client.line import stream_name
+from streamsocket.client.report import TRANSPORTS
 from streamsocket.desktop.backend import Speaker
 from streamsocket.desktop.sdl.sound import SdlSpeaker
 from streamsocket.desktop.sdl.window import SdlWindow
@@ -18,7 +20,7 @@ from streamsocket.player.reception import Reception, State, Wishes
 from streamsocket.player.schedule import Schedule
 from streamsocket.player.sound_track import SoundTrack
 from streamsocket.player.view import View
-from streamsocket.rtsp.url import parse_server_url, without_credentials
+from streamsocket.rtsp.url import without_credentials
 
 
 def steady_clock() -> Callable[[], float]:
@@ -44,7 +46,7 @@ def play_in_window(
     clock = steady_clock()
     shown = without_credentials(wishes.url)
     try:
-        name = parse_server_url(wishes.url).path
+        name = stream_name(wishes.url)
     except StreamSocketError as error:
         raise StreamSocketError(f"'{shown}' cannot be played: {error}") from None
     make_sound = sound_maker(clock, loudness, SdlSpeaker) if "audio" in wishes.kinds else None
@@ -116,7 +118,7 @@ class Teller:
             session = self._reception.session
             if state.kind == "live" and session:
                 tracks = ", ".join(
-                    f"{track.kind} {track.codec.name} over {track.transport.upper()}"
+                    f"{track.kind} {track.codec.name} over {TRANSPORTS[track.transport]}"
                     for track in session.tracks
                 )
                 self._say(f"Playing {session.url}: {tracks}.")

@@ -9,9 +9,22 @@ from pathlib import PurePath
 
 from streamsocket import wording
 from streamsocket.errors import ParseError
-from streamsocket.media import aac, h264, h265, jpeg, vp8
+from streamsocket.media import aac, av1, h264, h265, jpeg, vp8, vp9
 from streamsocket.media.access_unit import START_CODE, AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Track, Vp8
+from streamsocket.media.codec import (
+    G711,
+    H264,
+    H265,
+    L16,
+    Aac,
+    Av1,
+    Codec,
+    Mjpeg,
+    Opus,
+    Track,
+    Vp8,
+    Vp9,
+)
 from streamsocket.media.nal import NalSyntax
 from streamsocket.record.errors import RecordError
 from streamsocket.rtp.parameter_sets import NalCodec, ParameterSets
@@ -42,7 +55,7 @@ _CONTAINERS = {
     ".mp4": Container(
         "MP4",
         "mp4",
-        frozenset({H264, H265, Mjpeg, Aac, Opus}),
+        frozenset({H264, H265, Vp9, Av1, Mjpeg, Aac, Opus}),
         {
             # In fragments while it is written, an ordinary file once it is closed. Its head comes
             # with the first fragment, when it is known where each track begins.
@@ -55,10 +68,10 @@ _CONTAINERS = {
     ".mkv": Container(
         "Matroska",
         "matroska",
-        frozenset({H264, H265, Vp8, Mjpeg, Aac, Opus, G711, L16}),
+        frozenset({H264, H265, Vp8, Vp9, Av1, Mjpeg, Aac, Opus, G711, L16}),
         _MATROSKA_OPTIONS,
     ),
-    ".webm": Container("WebM", "webm", frozenset({Vp8, Opus}), _MATROSKA_OPTIONS),
+    ".webm": Container("WebM", "webm", frozenset({Vp8, Vp9, Av1, Opus}), _MATROSKA_OPTIONS),
     ".ts": Container("MPEG transport stream", "mpegts", frozenset({H264, H265, Aac}), {}),
 }
 
@@ -118,6 +131,11 @@ def parameters(track: Track, unit: AccessUnit) -> StreamParameters:
                 reorder_depth = h265.parse_sps(sps).max_reorder
             case Vp8(size):
                 encoder = "libvpx"
+            case Vp9(size):
+                encoder = "libvpx-vp9"
+            case Av1(sequence_header):
+                encoder, size = "libsvtav1", codec.size
+                extradata = av1.with_size(sequence_header)
             case Mjpeg(size):
                 encoder = "mjpeg"
             case Aac(config):
@@ -160,11 +178,30 @@ def codec_now(codec: Codec, unit: AccessUnit) -> Codec:
                 return _codec_in_band(H265(b"", b"", b""), unit) or codec
             case Vp8():
                 return replace(codec, size=vp8.picture_size(unit.units[0]))
+            case Vp9():
+                return _vp9_now(codec, unit.units[0])
+            case Av1():
+                return _av1_now(codec, unit.units[0])
             case Mjpeg():
                 headers, _ = jpeg.parse_jpeg(unit.units[0])
                 return replace(codec, size=(headers.width, headers.height))
     except ParseError:
         pass
+    return codec
+
+
+def _vp9_now(codec: Vp9, frame: bytes) -> Vp9:
+    """By the first frame's header; the size of larger layers, if there are any, is not in it."""
+    header = vp9.parse_keyframe(frame)
+    has_layers = vp9.is_superframe(frame) and any(codec.size)
+    return Vp9(codec.size if has_layers else (header.width, header.height), header.profile)
+
+
+def _av1_now(codec: Av1, temporal_unit: bytes) -> Av1:
+    for obu in av1.split_obus(temporal_unit):
+        if av1.obu_type(obu) == av1.SEQUENCE_HEADER:
+            av1.parse_sequence_header(obu)
+            return Av1(obu)
     return codec
 
 
@@ -179,8 +216,10 @@ def is_known(codec: Codec) -> bool:
     match codec:
         case H264(sps, pps) | H265(_, sps, pps):
             return bool(sps and pps)
-        case Vp8(size) | Mjpeg(size):
+        case Vp8(size) | Vp9(size) | Mjpeg(size):
             return size != (0, 0)
+        case Av1(sequence_header):
+            return bool(sequence_header)
     return True
 
 
@@ -203,7 +242,7 @@ def what_changed(before: Codec, now: Codec) -> str | None:
 
 
 def _size(codec: Codec) -> tuple[int, int]:
-    if isinstance(codec, H264 | H265 | Vp8 | Mjpeg):
+    if isinstance(codec, H264 | H265 | Vp8 | Vp9 | Av1 | Mjpeg):
         try:
             return codec.size
         except ParseError:

@@ -5,22 +5,15 @@ Down, to the recorder: events and batches. Up: events.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from streamsocket.child_messages import BATCH, MessageDecoder, event_message, message_header
-from streamsocket.errors import ParseError
+from streamsocket.child_messages import MessageDecoder, event_message
 from streamsocket.media.codec import Track
 from streamsocket.media.track_json import track_from_json, track_to_json
-from streamsocket.rtp.batch import Batch
+from streamsocket.taps.packets import Packets, read_batch
 
 _MAX_EVENT = 1 << 22
-
-# Recording, track, flags, number of packets, timestamp, first sequence number, capture time. The
-# packets' sizes follow, then the packets.
-_BATCH_BODY = struct.Struct("!IBBHqQd")
-_IS_KEYFRAME = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +76,6 @@ UpEvent = KeyframeWanted | Report
 Event = DownEvent | UpEvent
 
 
-class Packets(NamedTuple):
-    """A batch as the recorder takes it."""
-
-    recording: int
-    track: int
-    keyframe: bool
-    timestamp: int
-    sequence: int
-    """Of the first packet, unwrapped."""
-    capture_time: float
-    sizes: tuple[int, ...]
-    data: memoryview
-    """The packets, header and payload, one behind the other."""
-
-
-def batch_header(recording: int, track: int, batch: Batch) -> bytes:
-    """What goes before the batch's buffer: the two together are one message."""
-    sizes = batch.sizes
-    count = len(sizes)
-    head = message_header(BATCH, _BATCH_BODY.size + 2 * count + len(batch.buffer))
-    body = _BATCH_BODY.pack(
-        recording,
-        track,
-        _IS_KEYFRAME if batch.keyframe else 0,
-        count,
-        batch.timestamp,
-        batch.sequence,
-        batch.capture_time,
-    )
-    return head + body + struct.pack(f"!{count}H", *sizes)
-
-
 def encode_event(event: Event) -> bytes:
     """One message with an event."""
     match event:
@@ -135,22 +96,7 @@ class Decoder(MessageDecoder[Event, Packets]):
     """Cuts bytes into messages, however they arrive."""
 
     def __init__(self) -> None:
-        super().__init__(_read_event, _read_batch, max_event=_MAX_EVENT)
-
-
-def _read_batch(view: memoryview) -> Packets:
-    try:
-        recording, track, flags, count, timestamp, sequence, captured = _BATCH_BODY.unpack_from(
-            view
-        )
-        sizes = struct.unpack_from(f"!{count}H", view, _BATCH_BODY.size)
-    except struct.error:
-        raise ParseError("A batch ends inside its header.") from None
-    data = view[_BATCH_BODY.size + 2 * count :]
-    if sum(sizes) != len(data) or not count or min(sizes) < 12:
-        raise ParseError("A batch is not as long as its packets.")
-    is_keyframe = bool(flags & _IS_KEYFRAME)
-    return Packets(recording, track, is_keyframe, timestamp, sequence, captured, sizes, data)
+        super().__init__(_read_event, read_batch, max_event=_MAX_EVENT)
 
 
 def _read_event(name: str, fields: dict[str, Any]) -> Event | None:

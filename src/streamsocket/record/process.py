@@ -11,14 +11,22 @@ from contextlib import suppress
 
 from streamsocket.child import describe_exit, end_child, start_child
 from streamsocket.errors import ParseError
-from streamsocket.record.feed import Feed
-from streamsocket.record.link import Decoder, Event, Packets
+from streamsocket.record.link import Decoder, Event
 from streamsocket.record.rules import Rule, rules_to_json
+from streamsocket.taps.feed import Feed
+from streamsocket.taps.packets import Packets
 
 _log = logging.getLogger("streamsocket.record")
 
 _WORKER = "streamsocket.record.worker"
 _RECEIVE_SIZE = 1 << 16
+
+# A recording is in no hurry: less would only cost more system calls.
+_GATHER_S = 0.1
+
+# By how much the recorder may be behind, because the disk stalls.
+_MAX_AGE_S = 10.0
+_MAX_BYTES = 64 << 20
 
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 30.0
@@ -75,7 +83,13 @@ class RecorderProcess:
         self._decoder = Decoder()
         self._started = self._loop.time()
         self.message = None
-        self.feed = Feed(self._loop, self._socket)
+        self.feed = Feed(
+            self._loop,
+            self._socket,
+            gather_s=_GATHER_S,
+            max_age_s=_MAX_AGE_S,
+            max_bytes=_MAX_BYTES,
+        )
         self._loop.add_reader(self._socket, self._read)
         self._on_start()
 

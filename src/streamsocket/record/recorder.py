@@ -9,7 +9,6 @@ from itertools import count
 
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.stream import Publication, Stream
-from streamsocket.record.feed import Feed, Tap
 from streamsocket.record.link import (
     Event,
     Follow,
@@ -18,10 +17,13 @@ from streamsocket.record.link import (
     Over,
     RecordingState,
     Report,
+    encode_event,
 )
 from streamsocket.record.process import RecorderProcess
 from streamsocket.record.rules import Rule, rule_for
+from streamsocket.record.tap import Tap
 from streamsocket.status import RecordingStatus
+from streamsocket.taps.feed import Feed
 
 _log = logging.getLogger("streamsocket.record")
 
@@ -109,7 +111,7 @@ class Recorder:
             if stream.publication:
                 self._follow(followed, feed)
             else:
-                feed.event(Lost(followed.number))
+                feed.gather(encode_event(Lost(followed.number)))
 
     def _follow_all(self) -> None:
         """The process has begun: nothing of what was said to another before is known to it."""
@@ -122,15 +124,14 @@ class Recorder:
 
     def _follow(self, followed: _Followed, feed: Feed) -> None:
         stream = followed.stream
-        feed.event(
-            Follow(
-                followed.number,
-                stream.name,
-                followed.rule,
-                tuple(track.track for track in stream.tracks),
-                tuple(track.place(0.0) for track in stream.tracks),
-            )
+        follow = Follow(
+            followed.number,
+            stream.name,
+            followed.rule,
+            tuple(track.track for track in stream.tracks),
+            tuple(track.place(0.0) for track in stream.tracks),
         )
+        feed.gather(encode_event(follow))
         if followed.tap is None:
             followed.tap = Tap(feed, followed.number, stream.tracks)
             stream.taps.append(followed.tap)
@@ -141,7 +142,7 @@ class Recorder:
         self._untap(followed)
         del self._followed[followed.stream.name]
         if feed := self._process.feed:
-            feed.event(Over(followed.number))
+            feed.gather(encode_event(Over(followed.number)))
 
     def _untap(self, followed: _Followed) -> None:
         if followed.tap:

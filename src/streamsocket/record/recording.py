@@ -16,14 +16,15 @@ from pathlib import Path
 from streamsocket.hub.snapshot import describe
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import Codec, Track
-from streamsocket.record.assembler import Assembler
 from streamsocket.record.errors import NewFileNeededError, RecordError
 from streamsocket.record.index import Index, Recorded
-from streamsocket.record.link import Follow, Packets
+from streamsocket.record.link import Follow
 from streamsocket.record.naming import unused
 from streamsocket.record.rotation import KEYFRAME_PATIENCE_S, RETURN_S
 from streamsocket.record.rules import Rule
 from streamsocket.record.writer import RecordingWriter
+from streamsocket.taps.assembler import Assembler
+from streamsocket.taps.packets import Packets
 
 RETRY_S = 5.0
 """After a file could not be opened or written, before the next is tried."""

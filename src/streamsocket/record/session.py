@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from streamsocket.client.receiver import Received
 from streamsocket.client.session import Session, TransportWish, open_url
@@ -17,6 +17,9 @@ from streamsocket.record.errors import NewFileNeededError, RecordError
 from streamsocket.record.formats import container_for, what_changed
 from streamsocket.record.writer import RecordingWriter
 from streamsocket.rtsp.url import without_credentials
+
+if TYPE_CHECKING:
+    from streamsocket.webrtc.ice_server import IceServer
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 """A lost connection is tried again after a time that doubles from the one to the other."""
@@ -77,6 +80,7 @@ class Recording:
         transport: TransportWish = "auto",
         overwrite: bool = False,
         timeout_s: float = 10.0,
+        ice_servers: Sequence[IceServer] = (),
         on_news: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         """`seconds` is how much to record, None all; `on_news` is told what a person should know.
@@ -91,6 +95,7 @@ class Recording:
         self._transport: TransportWish = transport
         self._overwrite = overwrite
         self._timeout_s = timeout_s
+        self._ice_servers = ice_servers
         self._on_news = on_news
         self._writer: RecordingWriter | None = None
         # All that waits for the disk is done there, one after the other.
@@ -149,6 +154,7 @@ class Recording:
                     transport=self._transport,
                     timeout_s=self._timeout_s,
                     keep_timestamps=True,
+                    ice_servers=self._ice_servers,
                 ) as session:
                     retry_s = FIRST_RETRY_S
                     await self._record(session)

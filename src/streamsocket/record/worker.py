@@ -26,13 +26,13 @@ from streamsocket.record.link import (
     KeyframeWanted,
     Lost,
     Over,
-    Packets,
     RecordingState,
     Report,
     encode_event,
 )
 from streamsocket.record.recording import StreamRecording
 from streamsocket.record.rules import Rule, rule_for, rules_from_json
+from streamsocket.taps.packets import Packets
 from streamsocket.wording import size
 
 _RECEIVE_SIZE = 1 << 18
@@ -68,7 +68,7 @@ class Worker:
         """Take one message of the server's."""
         match message:
             case Packets():
-                if known := self._known.get(message.recording):
+                if known := self._known.get(message.stream):
                     self._take(known.recording, message, now)
             case Follow():
                 self._follow(message)

@@ -1,10 +1,10 @@
-"""Frames that are one run of bytes, cut over packets: what VP8 and Motion JPEG have in common."""
+"""Frames that are one run of bytes, cut over packets: VP8's, VP9's and those of Motion JPEG."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from streamsocket.errors import ParseError
 from streamsocket.rtp.normalised import Normalised
@@ -12,7 +12,7 @@ from streamsocket.rtp.packet import MAX_PAYLOAD
 
 MAX_FRAME = 8 << 20
 """Bytes that a frame may grow to while it is received, with what its parts cost."""
-_OVERHEAD = 64
+OVERHEAD = 64
 """What a payload costs beyond its bytes: a million empty ones must not pass for a megabyte."""
 
 
@@ -40,6 +40,11 @@ class FrameAssembler:
         self._whole = False  # nothing of the frame is missing until now
         self._damaged = False
 
+    @property
+    def taken(self) -> int:
+        """How many bytes of the frame have come."""
+        return sum(map(len, self._parts))
+
     def push(
         self, data: bytes, timestamp: int, *, starts: bool, marker: bool, gap: bool
     ) -> list[Frame]:
@@ -57,7 +62,7 @@ class FrameAssembler:
         elif gap:
             self.lose()
         if self._whole:
-            self._size += len(data) + _OVERHEAD
+            self._size += len(data) + OVERHEAD
             if self._size > MAX_FRAME:
                 self.lose()
                 raise ParseError(f"A picture is longer than {MAX_FRAME} bytes.")
@@ -113,17 +118,27 @@ class FrameCutter:
         return payloads
 
 
-class Part(NamedTuple):
+class Cutter(Protocol):
+    """Cuts one frame, or one picture, into payloads."""
+
+    def cut(self, data: bytes, *, last: bool) -> list[bytes]:
+        """The payloads that are ready now; `last` says that the frame ends with `data`."""
+
+
+AnyCutter = TypeVar("AnyCutter", bound=Cutter)
+
+
+class Part(NamedTuple, Generic[AnyCutter]):
     """What a payload brings of a frame."""
 
-    cutter: FrameCutter | None
+    cutter: AnyCutter | None
     """Of the frame it belongs to; None where that lacks what comes before."""
     data: bytes
     keyframe: bool
     """A keyframe begins with it."""
 
 
-class FrameNormaliser(ABC):
+class FrameNormaliser(ABC, Generic[AnyCutter]):
     """Payloads that fit stay as they are, but for their headers; longer ones are cut anew.
 
     What follows a loss within a frame is dropped, for no decoder could use it.
@@ -131,10 +146,10 @@ class FrameNormaliser(ABC):
 
     def __init__(self) -> None:
         self._timestamp = 0
-        self._cutter: FrameCutter | None = None  # of the frame that is coming
+        self._cutter: AnyCutter | None = None  # of the frame that is coming
 
     @abstractmethod
-    def _take(self, payload: bytes, cutter: FrameCutter | None) -> Part:
+    def _take(self, payload: bytes, cutter: AnyCutter | None) -> Part[AnyCutter]:
         """Read a payload; `cutter` is that of the frame that is coming, None for none.
 
         Gives another one where a frame begins. Raises ParseError.

@@ -248,7 +248,7 @@ def _unit(frame: Frame) -> AccessUnit:
     return AccessUnit([data], frame.timestamp, damaged=frame.damaged)
 
 
-class MjpegNormaliser(FrameNormaliser):
+class MjpegNormaliser(FrameNormaliser[FrameCutter]):
     """See `FrameNormaliser`.
 
     Where quantisation tables come in band, every frame gets its own, so that a viewer can begin
@@ -261,7 +261,7 @@ class MjpegNormaliser(FrameNormaliser):
         """With the size of the last picture."""
         self._tables = _Tables()
 
-    def _take(self, payload: bytes, cutter: FrameCutter | None) -> Part:
+    def _take(self, payload: bytes, cutter: FrameCutter | None) -> Part[FrameCutter]:
         header = read_header(payload)
         data = payload[header.size :]
         if header.offset + len(data) > MAX_FRAME:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
 from streamsocket.rtp.aac import ONE_HEADER, AacDepacketizer, AacPacketizer
+from streamsocket.rtp.av1 import Av1Normaliser
 from streamsocket.rtp.h264_normaliser import H264Normaliser
 from streamsocket.rtp.h265_normaliser import H265Normaliser
 from streamsocket.rtp.mjpeg import MjpegNormaliser
@@ -15,6 +16,7 @@ from streamsocket.rtp.normalised import Normalised, Normaliser
 from streamsocket.rtp.packet import MAX_PAYLOAD
 from streamsocket.rtp.pcm import PcmNormaliser
 from streamsocket.rtp.vp8 import Vp8Normaliser
+from streamsocket.rtp.vp9 import Vp9Normaliser
 
 
 def normaliser(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Normaliser:
@@ -26,6 +28,10 @@ def normaliser(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Normalise
             return H265Normaliser(codec)
         case Vp8():
             return Vp8Normaliser(codec)
+        case Vp9():
+            return Vp9Normaliser(codec)
+        case Av1():
+            return Av1Normaliser(codec)
         case Mjpeg():
             return MjpegNormaliser(codec)
         case Aac():

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
-from streamsocket.rtp import aac, h264, h265, mjpeg, nal_sdp, opus, pcm, vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
+from streamsocket.rtp import aac, av1, h264, h265, mjpeg, nal_sdp, opus, pcm, vp8, vp9
 from streamsocket.rtp.packet import MAX_PAYLOAD as MAX_PAYLOAD
 
 FIRST_PAYLOAD_TYPE = 96
@@ -58,6 +58,10 @@ def packetizer(codec: Codec) -> Packetizer:
             return h265.H265Packetizer(codec)
         case Vp8():
             return vp8.Vp8Packetizer()
+        case Vp9():
+            return vp9.Vp9Packetizer()
+        case Av1():
+            return av1.Av1Packetizer()
         case Mjpeg():
             return mjpeg.MjpegPacketizer()
         case Aac():
@@ -77,6 +81,10 @@ def depacketizer(codec: Codec, fmtp: Mapping[str, str] | None = None) -> Depacke
             return h265.H265Depacketizer(codec)
         case Vp8():
             return vp8.Vp8Depacketizer(codec)
+        case Vp9():
+            return vp9.Vp9Depacketizer(codec)
+        case Av1():
+            return av1.Av1Depacketizer(codec)
         case Mjpeg():
             return mjpeg.MjpegDepacketizer(codec)
         case Aac():
@@ -101,6 +109,10 @@ def sdp_attributes(codec: Codec, payload_type: int) -> tuple[str, str | None]:
             rtpmap, fmtp = "H265/90000", nal_sdp.h265_fmtp(codec)
         case Vp8():
             rtpmap, fmtp = "VP8/90000", None
+        case Vp9():
+            rtpmap, fmtp = "VP9/90000", f"profile-id={codec.profile}"
+        case Av1():
+            rtpmap, fmtp = "AV1/90000", av1.fmtp(codec)
         case Mjpeg():
             rtpmap, fmtp = "JPEG/90000", None
         case Aac():
@@ -131,6 +143,10 @@ def codec_from_sdp(
             codec = nal_sdp.h265_from(fmtp)
         case "vp8":
             codec = Vp8()
+        case "vp9":
+            codec = Vp9(profile=vp9.profile_from(fmtp))
+        case "av1":
+            codec = Av1()
         case "jpeg":
             codec = Mjpeg()
         case "mpeg4-generic":
@@ -145,8 +161,8 @@ def codec_from_sdp(
             codec = pcm.checked(L16(clock_rate, channels or 1))
         case _:
             raise ParseError(
-                f"The encoding {encoding_name} is not supported: H.264, H.265, VP8, Motion JPEG, "
-                "AAC (mpeg4-generic), Opus, G.711 and L16 are."
+                f"The encoding {encoding_name} is not supported: H.264, H.265, VP8, VP9, AV1, "
+                "Motion JPEG, AAC (mpeg4-generic), Opus, G.711 and L16 are."
             )
     if clock_rate != codec.clock_rate:
         raise ParseError(

@@ -34,6 +34,14 @@ class ReorderBuffer(Generic[Item]):
         return bool(self._waiting)
 
     @property
+    def missing(self) -> list[int]:
+        """The sequence numbers that others wait for."""
+        if self._next is None:
+            return []
+        end = max(self._waiting, default=self._next)
+        return [number for number in range(self._next, end) if number not in self._waiting]
+
+    @property
     def next(self) -> int | None:
         """The sequence number that is to be released next; None before the first item."""
         return self._next

@@ -113,7 +113,7 @@ class Vp8Depacketizer:
         return AccessUnit([frame.data], frame.timestamp, keyframe=keyframe, damaged=damaged)
 
 
-class Vp8Normaliser(FrameNormaliser):
+class Vp8Normaliser(FrameNormaliser[FrameCutter]):
     """See `FrameNormaliser`."""
 
     def __init__(self, codec: Vp8) -> None:
@@ -121,7 +121,7 @@ class Vp8Normaliser(FrameNormaliser):
         self.codec = codec
         """With the size of the last keyframe."""
 
-    def _take(self, payload: bytes, cutter: FrameCutter | None) -> Part:
+    def _take(self, payload: bytes, cutter: FrameCutter | None) -> Part[FrameCutter]:
         descriptor = read_descriptor(payload)
         data = payload[descriptor.size :]
         if not descriptor.starts:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from streamsocket.auth.access import AccessDeniedError
 from streamsocket.auth.users import Action, User
-from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.errors import ConversionError, ParseError, StreamSocketError
 from streamsocket.hub.hub import StreamTakenError
 from streamsocket.hub.stream import Stream
 from streamsocket.hub.tcp import TcpSender
 from streamsocket.hub.udp import Address
 from streamsocket.hub.wire import interleaved
+from streamsocket.matching.match import NothingFitsError
 from streamsocket.names import bad_name_reason, is_stream_name
 from streamsocket.rtsp import sdp
+from streamsocket.rtsp.ability import ability_of
 from streamsocket.rtsp.publisher import Publisher, UnsupportedMediaError
 from streamsocket.rtsp.server_authentication import (
     BasicCredentials,
@@ -280,10 +282,27 @@ class RtspConnection:
             now = " at the moment" if self._server.hub.provides(name) else ""
             self._refuse(event, 404, f"there is no stream '{name}'{now}")
             return
-        tracks = [track.track for track in stream.tracks]
+        try:
+            ability = ability_of(event.url.query, event.request.headers.get("User-Agent", ""))
+            chosen = await self._server.matcher.tracks_for(stream, ability)
+        except ParseError as error:
+            self._refuse(event, 400, str(error))
+            return
+        except NothingFitsError as error:
+            self._refuse(event, 406, str(error))
+            return
+        except ConversionError as error:
+            self._refuse(event, 503, str(error))
+            return
         # Players ask for what is missing only where they are told AVPF, and some know AVP alone.
         profile = "AVPF" if "profile=avpf" in event.url.query.lower() else "AVP"
-        text = sdp.build(tracks, name=stream.name, host=self._own_host, profile=profile)
+        text = sdp.build(
+            [track.track for track in chosen],
+            name=stream.name,
+            host=self._own_host,
+            profile=profile,
+            indices=[track.index for track in chosen],
+        )
         self._sender.write(self._protocol.described(event, text))
 
     def _setup(self, event: SetupRequested) -> None:
@@ -295,7 +314,7 @@ class RtspConnection:
         index = event.url.track
         if index is None and len(stream.tracks) == 1:
             index = 0
-        if index is None or not 0 <= index < len(stream.tracks):
+        if index is None or index >= len(stream.tracks) + len(stream.renditions):
             self._refuse(event, 404, f"'{name}' has {_track_names(stream)} only")
             return
         if self.viewer is None:
@@ -304,7 +323,7 @@ class RtspConnection:
             self._refuse(event, 455, f"'{name}' has changed: set up a new connection")
             return
         server_ports = None
-        ssrc: int | None = stream.tracks[index].ssrc
+        ssrc: int | None = stream.track(index).ssrc
         if event.transport.multicast and self._server.multicast:
             try:
                 transport = self.viewer.set_up_multicast(

@@ -188,7 +188,7 @@ class MulticastTrack:
             return
         self.output.report_due = 0.0
         if output.track.is_video:
-            self._group.reader.stream.request_keyframe()
+            self._group.reader.request_keyframe()
 
     def go_live(self, output: Output) -> None:
         """Its packets are the group's: there is no list to put it on."""

@@ -222,7 +222,7 @@ class _Push:
                 case Nack(media_ssrc=ssrc, sequences=sequences):
                     self._reader.resend(ssrc, sequences)
                 case Pli():
-                    self._stream.request_keyframe()
+                    self._reader.request_keyframe()
                 case ReceiverReport(blocks=blocks):
                     if any(block.ssrc in self._over_udp for block in blocks):
                         self._reported.set()

@@ -84,12 +84,19 @@ def track_control(index: int) -> str:
 
 
 def build(
-    tracks: Sequence[Track], *, name: str, host: str, control: str = "*", profile: str = "AVP"
+    tracks: Sequence[Track],
+    *,
+    name: str,
+    host: str,
+    control: str = "*",
+    profile: str = "AVP",
+    indices: Sequence[int] | None = None,
 ) -> str:
     """Describe a live stream: one m= section a track, payload types from 96 on.
 
     `host` is the server's own address, `name` what players show as the title. What is missing may
     be asked for whatever the `profile` is; most players only do so by AVPF (RFC 4585, 4.1).
+    `indices` are the tracks' in the stream, where they aren't all of it.
     """
     lines = [
         "v=0",
@@ -100,7 +107,7 @@ def build(
         f"a=control:{control}",
         "a=range:npt=now-",
     ]
-    for index, track in enumerate(tracks):
+    for index, track in zip(indices or range(len(tracks)), tracks, strict=True):
         payload_type = FIRST_PAYLOAD_TYPE + index
         rtpmap, fmtp = sdp_attributes(track.codec, payload_type)
         lines.append(f"m={track.kind} 0 RTP/{profile} {payload_type}")

@@ -18,6 +18,7 @@ from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
 from streamsocket.hub.udp import Address, UdpSender
 from streamsocket.listening import listening_socket
+from streamsocket.matching.matcher import Matcher
 from streamsocket.rtsp.connection import RtspConnection
 from streamsocket.rtsp.multicast import MulticastGroups, MulticastOptions
 from streamsocket.rtsp.udp_ports import bind_pair
@@ -63,14 +64,17 @@ class RtspServer:
         options: RtspOptions,
         access: Access | None = None,
         tls: ssl.SSLContext | None = None,
+        matcher: Matcher | None = None,
     ) -> None:
         """Without `access` there are no users: this machine may do all, others may watch.
 
-        `tls` is needed where the options have a port for it.
+        `tls` is needed where the options have a port for it. Without a `matcher`, streams are
+        passed on as they are.
         """
         self._tls = tls
         self.hub = hub
         self.access = access or Access({})
+        self.matcher = matcher or Matcher()
         self.loop = loop
         self.options = options
         self.multicast = MulticastGroups(loop, options.multicast) if options.multicast else None

@@ -96,7 +96,7 @@ class Viewer:
                 case Nack(media_ssrc=ssrc, sequences=sequences):
                     self._reader.resend(ssrc, sequences)
                 case Pli():
-                    self.stream.request_keyframe()
+                    self._reader.request_keyframe()
                 case _:
                     pass  # reports: that they come is all that matters
 

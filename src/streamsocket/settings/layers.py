@@ -30,6 +30,8 @@ from streamsocket.sources.spec import parse_source
 
 DEFAULT_FILE = Path("streamsocket.toml")
 PREFIX = "STREAMSOCKET_"
+_OF_OPTIONS = ("STREAMSOCKET_ICE_SERVERS", "STREAMSOCKET_SECRET")
+"""Variables of commands that have no settings: options of theirs."""
 MAX_FILE_BYTES = 1 << 20
 
 
@@ -85,7 +87,7 @@ def _environment_layer(environ: Mapping[str, str]) -> Layer:
     return {
         tuple(name[len(PREFIX) :].lower().split("__")): Value(value, name)
         for name, value in environ.items()
-        if name.upper().startswith(PREFIX)
+        if name.upper().startswith(PREFIX) and name not in _OF_OPTIONS
     }
 
 

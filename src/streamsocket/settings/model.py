@@ -61,6 +61,12 @@ def _ip_address(text: str) -> str:
         raise ValueError(f"'{text[:60]}' is no IP address") from None
 
 
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"\*|(\*\.)?[^\s*/:@\[\]]+", text):
+        raise ValueError(f"'{text[:60]}' is no name such as tv.example.org or *.example.org")
+    return text
+
+
 def _ice_server(text: str) -> str:
     if not re.fullmatch(r"(stuns?|turns?):([^\s:@<>\";]+:[^\s:@<>\";]+@)?[^\s@<>\";]+", text):
         raise ValueError(
@@ -121,6 +127,11 @@ Addresses = Annotated[
     BeforeValidator(_listed),
     Field(max_length=16),
 ]
+HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_host_name)], ...],
+    BeforeValidator(_listed),
+    Field(max_length=100),
+]
 IceServers = Annotated[
     tuple[Annotated[str, AfterValidator(_ice_server)], ...],
     BeforeValidator(_listed),
@@ -136,6 +147,12 @@ class RtspSettings(_Group):
     """Players connect here: `rtsp://HOST:8554/NAME`."""
 
     port: Port = Field(default=8554, description="TCP port for RTSP. 0: any free one.")
+    host: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="The address to listen on for RTSP, where it is another than for the rest.",
+    )
     udp_port: Annotated[Port, AfterValidator(_even)] = Field(
         default=0,
         description="The even UDP port that media leaves from; RTCP uses the next one. "
@@ -246,6 +263,13 @@ class HttpSettings(_Group):
     """The page, the API and the metrics: `http://HOST:8080/`."""
 
     port: Port = Field(default=8080, description="TCP port for HTTP. 0: any free one.")
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="Names by which browsers may use the server, such as `tv.example.org` or "
+        "`*.example.org`; `*`: any. IP addresses, `localhost` and this machine's own name always "
+        "are. Without the setting, requests from other machines may use any name, and requests "
+        "from this one no other: a reverse proxy on it that passes `Host` on needs its name here.",
+    )
 
 
 class WebrtcSettings(_Group):
@@ -253,8 +277,12 @@ class WebrtcSettings(_Group):
 
     port: Port | None = Field(
         default=8189,
-        description="UDP port for WebRTC. 0: any free one. The default is done without where it is "
-        "taken.",
+        description="UDP and TCP port for WebRTC. 0: any free one. The default is done without "
+        "where it is taken.",
+    )
+    tcp: bool = Field(
+        default=True,
+        description="Over TCP too, for browsers in networks that let no UDP through.",
     )
     max_peers: Count = Field(
         default=4000, description="How many may watch and publish by WebRTC at once."
@@ -267,8 +295,21 @@ class WebrtcSettings(_Group):
     ice_servers: IceServers = Field(
         default=(),
         description="STUN and TURN servers that browsers are told to use, such as "
-        "`stun:stun.example.org` or `turn:USER:PASSWORD@turn.example.org:3478`. "
-        "Hardly ever needed.",
+        "`stun:stun.example.org` or `turn:USER:PASSWORD@turn.example.org:3478`; the server uses "
+        "them itself where it pulls or pushes on by WebRTC. Hardly ever needed.",
+    )
+
+
+class TranscodingSettings(_Group):
+    """Tracks that a viewer can't play, turned into what it can."""
+
+    enabled: bool = Field(
+        default=True,
+        description="AAC becomes Opus for browsers, VP8 becomes H.264 for players that don't know "
+        "it, and so on; once a stream, and only while somebody watches it.",
+    )
+    max: Count = Field(
+        default=16, description="So many tracks at a time; whoever needs one more is refused."
     )
 
 
@@ -398,10 +439,10 @@ class ForwardSettings(_Group):
     )
     url: str = Field(
         min_length=8,
-        pattern=r"^(rtsps?|rtmp)://.+",
+        pattern=r"^((rtsps?|rtmp)://.+|https?://[^?#]+/whip/?([?#].*)?)$",
         repr=False,
-        description="Where to: `rtsp://USER:PASSWORD@HOST/{name}` or `rtmp://HOST/live/{name}`, "
-        "with `{name}` for the stream's name.",
+        description="Where to: `rtsp://USER:PASSWORD@HOST/{name}`, `rtmp://HOST/live/{name}` or, "
+        "by WebRTC, `https://USER:PASSWORD@HOST/{name}/whip`, with `{name}` for the stream's name.",
     )
     transport: Literal["auto", "mixed", "udp", "tcp"] = Field(
         default="auto",
@@ -427,6 +468,7 @@ class Settings(_Group):
     publish: PublishSettings = PublishSettings()
     http: HttpSettings = HttpSettings()
     webrtc: WebrtcSettings = WebrtcSettings()
+    transcoding: TranscodingSettings = TranscodingSettings()
     hub: HubSettings = HubSettings()
     streams: dict[str, StreamSettings] = {}
     users: dict[str, UserSettings] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from streamsocket.errors import ParseError, SettingsError
 from streamsocket.rtp.mjpeg import MAX_SIDE
 
-VIDEO_CODECS = ("h264", "h265", "vp8", "mjpeg")
+VIDEO_CODECS = ("h264", "h265", "vp8", "vp9", "av1", "mjpeg")
 AUDIO_CODECS = ("aac", "opus", "pcmu", "pcma", "l16")
 
 SMALLEST, LARGEST = (160, 90), (7680, 4320)

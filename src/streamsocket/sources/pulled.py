@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from streamsocket.backoff import Backoff
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
+from streamsocket.hub.pulling import Publish
 from streamsocket.hub.stream import Publication
 from streamsocket.media.codec import Track
 from streamsocket.rtsp.pull import pull_rtsp
-from streamsocket.sources.spec import RtspSpec
+from streamsocket.sources.spec import PulledSpec
 from streamsocket.sources.state import SourceStatus
+from streamsocket.webrtc.endpoint import is_http
+
+if TYPE_CHECKING:
+    from streamsocket.webrtc.ice_server import IceServer
 
 UNWATCHED_S = 10.0
 """How long a stream on demand goes on without anybody who watches."""
@@ -32,11 +38,13 @@ class PulledSource:
     def __init__(
         self,
         name: str,
-        spec: RtspSpec,
+        spec: PulledSpec,
         loop: asyncio.AbstractEventLoop,
         hub: Hub,
         on_status: Callable[[SourceStatus], None] = lambda status: None,
+        ice_servers: Sequence[IceServer] = (),
     ) -> None:
+        """`ice_servers`: of WebRTC, instead of those that the other server tells of."""
         self.name = name
         self.spec = spec
         self.status = SourceStatus(state="waiting")
@@ -44,6 +52,7 @@ class PulledSource:
         self._loop = loop
         self._hub = hub
         self._on_status = on_status
+        self._ice_servers = ice_servers
         self._wanted = asyncio.Event()
         self._wanted_until = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -96,7 +105,7 @@ class PulledSource:
             self._set(state="live", message=None)
             return publication
 
-        playing = self._loop.create_task(pull_rtsp(self.spec.url, publish))
+        playing = self._loop.create_task(self._play(publish))
         try:
             while not playing.done():
                 await asyncio.wait((playing,), timeout=_POLL_S)
@@ -112,6 +121,13 @@ class PulledSource:
             await asyncio.gather(playing, return_exceptions=True)
         return f"{self.spec.text} has ended."
 
+    async def _play(self, publish: Publish) -> None:
+        if is_http(self.spec.url):
+            pull = await asyncio.to_thread(_whep, self._ice_servers)
+            await pull(self.spec.url, publish)
+        else:
+            await pull_rtsp(self.spec.url, publish)
+
     def _is_wanted(self) -> bool:
         stream = self._hub.find(self.name)
         if stream and stream.readers:
@@ -121,3 +137,12 @@ class PulledSource:
     def _set(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)
         self._on_status(self.status)
+
+
+def _whep(ice_servers: Sequence[IceServer]) -> Callable[[str, Publish], Coroutine[Any, Any, None]]:
+    """What watches by WHEP. It takes its time to load, which others needn't wait for."""
+    import httpx  # noqa: F401
+
+    from streamsocket.webrtc.pull import pull_whep
+
+    return partial(pull_whep, ice_servers=ice_servers)

@@ -28,6 +28,7 @@ from streamsocket.sources.encoding import (
     parse_rate,
     size_reason,
 )
+from streamsocket.webrtc.endpoint import is_http, is_whep, parse_endpoint
 
 _NOT_URL_SAFE = re.compile(r"[^A-Za-z0-9._~-]+")
 _TEST = re.compile(r"test(?::(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,6}(?:\.\d{1,3}|/\d{1,4})?))?)?")
@@ -77,7 +78,7 @@ class TestSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class RtspSpec:
+class PulledSpec:
     """A stream of another server, or of a camera."""
 
     url: str
@@ -109,7 +110,7 @@ class UdpSpec:
         )
 
 
-SourceSpec = FileSpec | TestSpec | RtspSpec | UdpSpec | CaptureSpec
+SourceSpec = FileSpec | TestSpec | PulledSpec | UdpSpec | CaptureSpec
 
 
 def parse_source(
@@ -144,6 +145,8 @@ def _parse_spec(source: str, loop: bool) -> SourceSpec:
         raise SourceError(f"A source is missing: give a file's path, or {_TEST_USAGE}.")
     if re.match(r"rtsps?://", source, re.IGNORECASE):
         return _parse_rtsp(source)
+    if is_http(source):
+        return _parse_whep(source)
     if re.match(r"udp:", source, re.IGNORECASE):
         return _parse_udp(source)
     if not _exists(source) and re.match(r"test(:|$)", source):
@@ -159,7 +162,7 @@ def _parse_spec(source: str, loop: bool) -> SourceSpec:
 
 
 def _encoded(spec: SourceSpec, encoding: Encoding) -> SourceSpec:
-    if isinstance(spec, RtspSpec | UdpSpec):
+    if isinstance(spec, PulledSpec | UdpSpec):
         raise SourceError(
             f"'{spec.text}' is passed on as it is: leave out --size, --fps, --codec and bitrates."
         )
@@ -168,12 +171,26 @@ def _encoded(spec: SourceSpec, encoding: Encoding) -> SourceSpec:
     return replace(spec, encoding=encoding)
 
 
-def _parse_rtsp(source: str) -> RtspSpec:
+def _parse_rtsp(source: str) -> PulledSpec:
     try:
         parse_server_url(source)
     except ParseError as error:
         raise SourceError(f"'{without_credentials(source)}' cannot be played: {error}") from None
-    return RtspSpec(source)
+    return PulledSpec(source)
+
+
+def _parse_whep(source: str) -> PulledSpec:
+    shown = without_credentials(source)
+    try:
+        parse_endpoint(source)
+    except ParseError as error:
+        raise SourceError(f"'{shown}' cannot be played: {error}") from None
+    if not is_whep(source):
+        raise SourceError(
+            f"'{shown}' is no stream's address for WebRTC, which ends in /whep: write "
+            "http://HOST/NAME/whep."
+        )
+    return PulledSpec(source)
 
 
 def _parse_udp(source: str) -> UdpSpec:
@@ -221,9 +238,14 @@ def _default_name(spec: SourceSpec) -> str:
         return spec.name
     if isinstance(spec, UdpSpec):
         return f"udp-{spec.port}"
-    if isinstance(spec, RtspSpec):
-        server = parse_server_url(spec.url)
-        text = server.path.rpartition("/")[2] or server.host
+    if isinstance(spec, PulledSpec):
+        if is_http(spec.url):
+            endpoint = parse_endpoint(spec.url)
+            path, host = endpoint.name, endpoint.host
+        else:
+            server = parse_server_url(spec.url)
+            path, host = server.path, server.host
+        text = path.rpartition("/")[2] or host
         return _NOT_URL_SAFE.sub("-", text).strip("-.") or "camera"
     stem = unicodedata.normalize("NFKD", Path(spec.path).stem)
     return _NOT_URL_SAFE.sub("-", stem.encode("ascii", "ignore").decode()).strip("-.") or "movie"
@@ -234,7 +256,7 @@ def spec_to_json(spec: SourceSpec) -> str:
     if isinstance(spec, FileSpec):
         fields = {"kind": "file", "path": spec.path, "loop": spec.loop}
         return json.dumps({**fields, "encoding": encoding_to_json(spec.encoding)})
-    if isinstance(spec, RtspSpec):
+    if isinstance(spec, PulledSpec):
         raise TypeError("a stream of another server is played without a process of its own")
     if isinstance(spec, UdpSpec):
         return json.dumps({"kind": "udp", **asdict(spec)})

@@ -111,8 +111,8 @@ class _Sound:
     """Encodes the beeps a little ahead of their time."""
 
     def __init__(self, spec: TestSpec, rate: Fraction) -> None:
-        codec, bit_rate = spec.encoding.audio_codec or "aac", spec.encoding.audio_bitrate_bps
-        self._encoder = make_audio_encoder(codec, 2, bit_rate=bit_rate)
+        codec, bit_rate = spec.encoding.audio_codec or "opus", spec.encoding.audio_bitrate_bps
+        self._encoder = make_audio_encoder(codec, 2, bit_rate=bit_rate, in_a_hurry=True)
         self._sample_rate = self._encoder.sample_rate
         self._beeper = Beeper(rate, self._encoder.layout, self._sample_rate)
         self._packer = Packer(self._encoder.codec)

@@ -6,6 +6,7 @@ headers, so that pages of other origins cannot read any of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from streamsocket.status import ForwardStatus, RecordingStatus, ServerStatus, StreamStatus
 from streamsocket.version import __version__
+from streamsocket.web.hosts import HostCheck, KnownHosts
 from streamsocket.web.metrics import create_registry
 from streamsocket.web.page import CONTENT_SECURITY_POLICY, render_page
 
@@ -36,11 +38,17 @@ class Problem(BaseModel):
 
 
 def create_app(
-    status: Callable[[], ServerStatus], *, rtsp_port: int, routes: Sequence[BaseRoute] = ()
+    status: Callable[[], ServerStatus],
+    *,
+    rtsp_port: int,
+    routes: Sequence[BaseRoute] = (),
+    hosts: KnownHosts | None = None,
+    refused: Counter[str] | None = None,
 ) -> FastAPI:
     """Return the application. `rtsp_port` is where the page tells players to connect to.
 
-    `routes` are media's, which begin with the names of streams and thus come last.
+    `routes` are media's, which begin with the names of streams and thus come last. It answers to
+    `hosts` alone, or to any name without; `refused` counts, by reason, who is turned away.
     """
     # FastAPI's own documentation pages load scripts from elsewhere; the description itself stays.
     app = FastAPI(
@@ -92,6 +100,10 @@ def create_app(
         return HTMLResponse(text, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
     app.router.routes.extend(routes)
+    if hosts is not None:
+        app.add_middleware(
+            HostCheck, hosts=hosts, refused=Counter() if refused is None else refused
+        )
     return app
 
 

@@ -84,6 +84,11 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         "How often its publishers' timestamps jumped, which viewers are spared.",
         labels=["stream"],
     )
+    estimated = GaugeMetricFamily(
+        "streamsocket_stream_estimated_bits_per_second",
+        "What gets through to the viewer who gets least, as its browser believes (REMB).",
+        labels=["stream"],
+    )
     added = HistogramMetricFamily(
         "streamsocket_added_latency_seconds",
         "From a batch's arrival to its last copy's departure.",
@@ -105,6 +110,8 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
         resent.add_metric([stream.name], stream.resent_packets)
         unsent.add_metric([stream.name], stream.unsent_packets)
         jumps.add_metric([stream.name], stream.timestamp_jumps)
+        if stream.estimated_bps is not None:
+            estimated.add_metric([stream.name], stream.estimated_bps)
         if latency := stream.added_latency:
             buckets = [(f"{bound:g}", float(count)) for bound, count in latency.buckets]
             buckets.append(("+Inf", float(latency.count)))
@@ -114,4 +121,16 @@ def _stream_metrics(status: ServerStatus) -> Iterator[Metric]:
             bitrate.add_metric(labels, track.bitrate_bps)
             packets.add_metric(labels, track.packets)
             size.add_metric(labels, track.bytes)
-    yield from (up, viewers, skipped, resent, unsent, jumps, added, bitrate, packets, size)
+    yield from (
+        up,
+        viewers,
+        skipped,
+        resent,
+        unsent,
+        jumps,
+        estimated,
+        added,
+        bitrate,
+        packets,
+        size,
+    )

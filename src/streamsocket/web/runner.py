@@ -7,7 +7,7 @@ import socket
 import threading
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from streamsocket.errors import StreamSocketError
 from streamsocket.listening import listening_socket
@@ -30,7 +30,7 @@ class HttpServer:
     `StreamSocketError` if the address cannot be had.
     """
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
         self._socket = listening_socket(host, port, backlog=_BACKLOG, port_option="--http-port")
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(

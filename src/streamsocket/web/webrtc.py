@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -13,12 +14,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from streamsocket.auth.access import AccessDeniedError
-from streamsocket.auth.authorization import CHALLENGE, credentials_of
-from streamsocket.errors import ParseError, StreamSocketError
+from streamsocket.auth.authorization import CHALLENGE, Credentials, credentials_of
+from streamsocket.errors import ConversionError, ParseError, StreamSocketError
+from streamsocket.matching.match import NothingFitsError
+from streamsocket.webrtc import seal
 from streamsocket.webrtc.ice_table import TooManyPeersError
-from streamsocket.webrtc.negotiation import NothingFitsError
 from streamsocket.webrtc.sdp import MAX_BYTES
 from streamsocket.webrtc.sdp_fragment import CONTENT_TYPE as FRAGMENT
+from streamsocket.webrtc.seal import Seal
 from streamsocket.webrtc.server import (
     Answer,
     Asker,
@@ -57,10 +60,19 @@ class WebRtcRoutes:
         server: WebRtcServer,
         media: asyncio.AbstractEventLoop,
         ice_servers: Sequence[str] = (),
+        refused: Counter[str] | None = None,
+        sealed_by: Credentials | None = None,
     ) -> None:
-        """`media` is the loop that the server belongs to; of `ice_servers` peers are told."""
+        """`media` is the loop that the server belongs to; of `ice_servers` peers are told.
+
+        `refused` counts by status what is answered with an error: `http_400`, … With `sealed_by`,
+        requests have to be sealed with that user's password, and count as that user's.
+        """
+        self._sealed_by = sealed_by
+        self._seal = Seal(sealed_by.password or "") if sealed_by else None
         self._server = server
         self._media = media
+        self._refused: Counter[str] = Counter() if refused is None else refused
         self._links = ", ".join(ice_server_link(each) for each in ice_servers)
 
     def routes(self) -> list[Route]:
@@ -81,14 +93,18 @@ class WebRtcRoutes:
     async def _begin(self, kind: str, ask: _Ask, request: Request) -> Response:
         name = request.path_params["name"]
         text = await _body(request, SDP)
-        answer = await self._ask(ask(name, text, _asker(request)))
+        self._check_seal(request, text)
+        answer = await self._ask(ask(name, text, self._asker(request)))
         location = f"/{quote(name)}/{kind}/{answer.session}"
         headers = {"Location": location, "ETag": f'"{answer.tag}"', "Accept-Patch": FRAGMENT}
         if self._links:
             headers["Link"] = self._links
+        if self._seal:
+            headers[seal.HEADER] = self._seal.of_answer(_path(request), text, answer.text)
         return Response(answer.text, 201, headers, media_type=SDP)
 
     async def _end(self, request: Request) -> Response:
+        self._check_seal(request)
         await self._ask(
             self._server.end(request.path_params["name"], request.path_params["session"])
         )
@@ -96,6 +112,7 @@ class WebRtcRoutes:
 
     async def _update(self, request: Request) -> Response:
         text = await _body(request, FRAGMENT)
+        self._check_seal(request, text)
         condition = request.headers.get("if-match")
         if condition is None:
             # By RFC 9725, 4.3.1 a PATCH has to say what it is about.
@@ -113,6 +130,18 @@ class WebRtcRoutes:
             return Response(status_code=204)
         headers = {"ETag": f'"{answer.tag}"'}
         return Response(answer.text, 200, headers, media_type=FRAGMENT)
+
+    def _check_seal(self, request: Request, text: str = "") -> None:
+        if self._seal is None:
+            return
+        own = self._seal.of_request(request.method, _path(request), text)
+        if not seal.is_same(own, request.headers.get(seal.HEADER)):
+            raise _RefusedError(401, "The request is not sealed with the secret of this server.")
+
+    def _asker(self, request: Request) -> Asker:
+        host = request.client.host if request.client else ""
+        credentials = self._sealed_by or credentials_of(request.headers.get("authorization"))
+        return Asker(host, _own_address(request), credentials)
 
     async def _describe(self, request: Request) -> Response:
         headers = {"Accept-Post": SDP}
@@ -138,10 +167,12 @@ class WebRtcRoutes:
             try:
                 response = await handle(request)
             except _RefusedError as error:
+                self._refused[f"http_{error.status}"] += 1
                 response = PlainTextResponse(str(error), error.status)
             except StreamSocketError as error:
                 status = _status(error)
                 headers = _HEADERS.get(status, {})
+                self._refused[f"http_{status}"] += 1
                 response = PlainTextResponse(str(error), status, headers)
             response.headers.update(_cross_origin(request))
             return response
@@ -176,7 +207,7 @@ def _status(error: StreamSocketError) -> int:
             return 406
         case OtherSessionError():
             return 412
-        case TooManyPeersError():
+        case TooManyPeersError() | ConversionError():
             return 503
         case ParseError():
             return 400
@@ -200,10 +231,9 @@ async def _body(request: Request, content_type: str) -> str:
         raise _RefusedError(400, "The body is not UTF-8.") from None
 
 
-def _asker(request: Request) -> Asker:
-    host = request.client.host if request.client else ""
-    credentials = credentials_of(request.headers.get("authorization"))
-    return Asker(host, _own_address(request), credentials)
+def _path(request: Request) -> str:
+    """The path of the request, decoded: what it is sealed with."""
+    return request.url.path.strip("/")
 
 
 def _own_address(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""The UDP socket that all peers share, and the addresses by which they reach it."""
+"""The sockets that all peers share, UDP and TCP, and the addresses by which they reach them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import os
 import socket
 
 from streamsocket.errors import StreamSocketError
+from streamsocket.listening import listening_socket
 
 # As much as a keyframe for many viewers; the kernel gives what it is allowed to.
 _SEND_BUFFER_BYTES = 4 * 1024 * 1024
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+
+_BACKLOG = 256
+_ATTEMPTS = 20
+"""Any free port has to be free for UDP and TCP: so many are tried."""
 
 # Nothing is sent there: the kernel only says by which of its addresses it would be. They are of the
 # blocks for documentation (RFC 5737, RFC 3849), which the default route takes.
@@ -19,6 +24,26 @@ _ELSEWHERE = (
     (socket.AF_INET, "192.0.2.1"),
     (socket.AF_INET6, "2001:db8::1"),
 )
+
+
+def bind_both(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Bind the UDP socket, and listen on TCP by the same number; 0: one that is free for both.
+
+    Raises `StreamSocketError`.
+    """
+    attempts_left = 1 if port else _ATTEMPTS
+    while True:
+        attempts_left -= 1
+        udp_socket = bind_udp(host, port)
+        number = udp_socket.getsockname()[1]
+        try:
+            return udp_socket, listening_socket(
+                host, number, backlog=_BACKLOG, port_option="--webrtc-port"
+            )
+        except StreamSocketError:
+            udp_socket.close()
+            if not attempts_left:
+                raise
 
 
 def bind_udp(host: str, port: int) -> socket.socket:

@@ -42,6 +42,8 @@ class Candidate:
     type: str = "host"
     tcp_type: str | None = None
     """`active`, `passive` or `so`."""
+    related: tuple[str, int] | None = None
+    """Of one that others have told us of: where it leads to (`raddr`, `rport`)."""
 
     @classmethod
     def parse(cls, value: str) -> Candidate:
@@ -63,15 +65,23 @@ class Candidate:
             int(port),
             kind.lower(),
             more.get("tcptype"),
+            _related(more.get("raddr"), more.get("rport")),
         )
 
     def __str__(self) -> str:
         """The attribute's value."""
+        related = f" raddr {self.related[0]} rport {self.related[1]}" if self.related else ""
         tcp_type = f" tcptype {self.tcp_type}" if self.tcp_type else ""
         return (
             f"candidate:{self.foundation} {self.component} {self.transport} {self.priority} "
-            f"{self.host} {self.port} typ {self.type}{tcp_type}"
+            f"{self.host} {self.port} typ {self.type}{related}{tcp_type}"
         )
+
+
+def _related(host: str | None, port: str | None) -> tuple[str, int] | None:
+    if host is None or port is None or not re.fullmatch("[0-9]{1,5}", port):
+        return None
+    return host, int(port)
 
 
 def host_candidates(

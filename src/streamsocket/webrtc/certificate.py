@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
+import threading
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -86,7 +87,15 @@ class Certificate:
         return cls(certificate, key, Fingerprint("sha-256", digest))
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def own_certificate() -> Certificate:
     """The certificate of this process: made when it is first wanted, never stored."""
+    with _making:  # two threads that want it at once get the same
+        return _made()
+
+
+@functools.cache
+def _made() -> Certificate:
     return Certificate.generate()

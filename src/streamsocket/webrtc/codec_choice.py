@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamsocket.media import h265
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
 from streamsocket.webrtc.sdp import Format
 
 _NAMES = {"h264": "H.264", "h265": "H.265", "opus": "Opus", "mpeg4-generic": "AAC", "jpeg": "JPEG"}
@@ -58,6 +58,10 @@ def encoding_of(codec: Codec) -> Encoding:
             return Encoding("h265", parameters={**profile, "level-id": str(sps.level_idc)})
         case Vp8():
             return Encoding("vp8")
+        case Vp9():
+            return Encoding("vp9", parameters={"profile-id": str(codec.profile)})
+        case Av1():
+            return Encoding("av1", parameters={"profile": str(codec.profile)})
         case Mjpeg():
             return Encoding("jpeg")
         case Opus():

@@ -17,6 +17,7 @@ from OpenSSL import SSL, crypto
 
 from streamsocket.errors import StreamSocketError
 from streamsocket.webrtc.certificate import Certificate, Fingerprint, own_certificate
+from streamsocket.webrtc.dtls_alerts import CLOSE_NOTIFY, FATAL, Alerts, Secrets
 from streamsocket.webrtc.srtp_profile import (
     SrtpKeys,
     SrtpProfile,
@@ -94,6 +95,7 @@ class DtlsEndpoint:
         """What SRTP is to use, once connected."""
         self._is_server = is_server
         self._peer = _Peer(peer_fingerprints)
+        self._alerts: Alerts | None = None
         self._connection = SSL.Connection(_context(certificate or own_certificate(), profiles))
         self._connection.set_app_data(self._peer)
         self._connection.set_ciphertext_mtu(MAX_DATAGRAM_BYTES)
@@ -115,14 +117,16 @@ class DtlsEndpoint:
         """
         if self._over or not is_dtls(datagram) or len(datagram) > _MAX_RECEIVED_BYTES:
             return
-        was_connected = self.state is DtlsState.CONNECTED
-        self._connection.bio_write(datagram)
-        if self._advance(now) or not was_connected:
-            return
-        if self._is_server and datagram[0] in _HANDSHAKE_RECORDS:
+        if self._alerts is None:
+            self._connection.bio_write(datagram)
+            self._advance(now)
+        elif datagram[0] in _HANDSHAKE_RECORDS:
             # The peer repeats itself: it has not had our last words, which no timer repeats
-            # (RFC 6347, 4.2.4). OpenSSL knows it by new record numbers only.
-            self._out += self._flight
+            # (RFC 6347, 4.2.4).
+            if self._is_server:
+                self._out += self._flight
+        elif alert := self._alerts.read(datagram):
+            self._alerted(*alert)
 
     def datagrams_to_send(self) -> list[bytes]:
         """What is to be sent to the peer, one datagram each; each is returned once."""
@@ -153,21 +157,26 @@ class DtlsEndpoint:
         """Say goodbye (close_notify) if there is a connection, and end."""
         if self._over:
             return
-        if self.state is DtlsState.CONNECTED:
-            self._shut_down()
+        if self._alerts:
+            self._out.append(self._alerts.close_notify())
         self.state = DtlsState.CLOSED
+
+    def _alerted(self, level: int, description: int) -> None:
+        """Act on what the peer says of the connection."""
+        if description == CLOSE_NOTIFY:
+            self.close()
+        elif level == FATAL:
+            self._fail(f"the peer has ended the connection by alert {description} of TLS")
 
     @property
     def _over(self) -> bool:
         return self.state in (DtlsState.FAILED, DtlsState.CLOSED)
 
-    def _advance(self, now: float) -> bool:
-        """Let OpenSSL act on what has come, or say its first word; returns whether it spoke."""
-        was_connecting = self.state is DtlsState.CONNECTING
+    def _advance(self, now: float) -> None:
+        """Let OpenSSL act on what has come, or say its first word."""
         try:
-            if was_connecting:
-                self._connection.do_handshake()
-                self._connected()
+            self._connection.do_handshake()
+            self._connected()
             while not self._over:
                 self._connection.recv(_MAX_RECEIVED_BYTES)  # nobody has anything to say here
         except SSL.WantReadError:
@@ -179,11 +188,12 @@ class DtlsEndpoint:
             self._fail(self._peer.objection or _reason(error))
         said = self._said()
         self._out += said
-        if said and was_connecting:
+        if said:
             self._flight = said
             self._repeat_after = FIRST_REPEAT_S
             self._repeat_at = now + FIRST_REPEAT_S
-        return bool(said)
+        if self.state is DtlsState.CONNECTED:
+            self._let_go()
 
     def _connected(self) -> None:
         name = self._connection.get_selected_srtp_profile()
@@ -198,6 +208,18 @@ class DtlsEndpoint:
             )
             self.keys = split_keying_material(profile, material, is_server=self._is_server)
             self.state = DtlsState.CONNECTED
+
+    def _let_go(self) -> None:
+        """Keep of OpenSSL only what is needed from now on."""
+        connection = self._connection
+        master, client = connection.master_key(), connection.client_random()
+        server, cipher = connection.server_random(), connection.get_cipher_name()
+        assert master is not None
+        assert client is not None
+        assert server is not None
+        assert cipher is not None
+        self._alerts = Alerts(Secrets(cipher, master, client, server), is_server=self._is_server)
+        del self._connection
 
     def _refuse(self, reason: str) -> None:
         """Turn down a peer that OpenSSL is content with."""
@@ -301,9 +323,17 @@ def split_records(data: bytes) -> list[bytes]:
     return datagrams
 
 
+_EXPLAINED = {
+    # FFmpeg's own where GnuTLS makes it: of P-224, which OpenSSL 4 has no more.
+    "wrong curve": "the peer's certificate is of an elliptic curve that is not in use any more; "
+    "FFmpeg takes another by -cert_file and -key_file"
+}
+
+
 def _reason(error: SSL.Error) -> str:
     """OpenSSL's reason: the last part of the last entry of its queue."""
     try:
-        return str(error.args[0][-1][-1]) or "OpenSSL gives no reason"
+        reason = str(error.args[0][-1][-1]) or "OpenSSL gives no reason"
     except (IndexError, TypeError):
         return "the connection broke"
+    return _EXPLAINED.get(reason, reason)

@@ -13,13 +13,15 @@ MAX_FRAMED = 0xFFFF
 class FramingParser:
     """Takes a stream apart. It keeps at most one packet that is not complete yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_packet: int = MAX_PACKET) -> None:
+        self.max_packet = max_packet
+        """Bytes that a packet may have. It can be changed as one learns more of the peer."""
         self._buffer = bytearray()
 
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Take what came; returns the packets that are complete now.
 
-        Raises ParseError for a packet of more than `MAX_PACKET` bytes. What follows it cannot be
+        Raises ParseError for a packet of more than `max_packet` bytes. What follows it cannot be
         told apart: the connection is to be closed.
         """
         buffer = self._buffer
@@ -28,10 +30,10 @@ class FramingParser:
         position = 0
         while position + 2 <= len(buffer):
             size = buffer[position] << 8 | buffer[position + 1]
-            if size > MAX_PACKET:
+            if size > self.max_packet:
                 raise ParseError(
-                    f"A packet of {size} bytes was announced over TCP, where at most {MAX_PACKET} "
-                    "are taken."
+                    f"A packet of {size} bytes was announced over TCP, where at most "
+                    f"{self.max_packet} are taken."
                 )
             end = position + 2 + size
             if end > len(buffer):

@@ -16,7 +16,8 @@ _TWO_BYTE = 0x1000
 """With 4 bits for the application, which nobody uses."""
 
 _PREAMBLE = struct.Struct("!HH")
-_EXTENSION = 0x10
+EXTENSION = 0x10
+"""Set in the first byte of a packet that has a header extension."""
 _CSRC_COUNT = 0x0F
 
 # Absolute send time: seconds modulo 64 in 6.18 fixed point.
@@ -90,6 +91,22 @@ class ExtensionMap:
             transport_sequence=None if sequence is None else _parse_sequence(sequence),
         )
 
+    def transport_sequence(self, packet: bytes) -> int | None:
+        """What `parse` finds of it, and nothing else. Raises ParseError."""
+        number = self.ids.get(ExtensionUri.TRANSPORT_SEQUENCE)
+        if number is None:
+            return None
+        if packet[:1] == b"\x90" and packet[12:14] == b"\xbe\xde":
+            # As browsers send it: no CSRCs, elements with one byte of header.
+            end = min(16 + 4 * (packet[14] << 8 | packet[15]), len(packet)) if packet[15:] else 0
+            position = 16
+            while position < end:
+                first = packet[position]
+                if first >> 4 == number and first & 0x0F == 1 and position + 3 <= end:
+                    return packet[position + 1] << 8 | packet[position + 2]
+                position += (first & 0x0F) + 2 if first >> 4 else 1
+        return self.parse(packet).transport_sequence
+
     def build(self, extensions: HeaderExtensions) -> bytes:
         """The header extension as it follows the RTP header; empty where there is nothing in it.
 
@@ -118,7 +135,7 @@ def packet_elements(packet: bytes | memoryview) -> dict[int, bytes]:
     """The elements of an RTP packet's header extension by their ids; none where it has none."""
     if len(packet) < 12 or packet[0] & 0xC0 != VERSION:
         raise ParseError(f"{len(packet)} bytes came that are no RTP packet.")
-    if not packet[0] & _EXTENSION:
+    if not packet[0] & EXTENSION:
         return {}
     start = 12 + 4 * (packet[0] & _CSRC_COUNT)
     if start + _PREAMBLE.size > len(packet):

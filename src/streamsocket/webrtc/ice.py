@@ -38,8 +38,8 @@ _PASSWORD = re.compile(r"[!-~]{22,256}")
 Owner = TypeVar("Owner")
 
 Path = tuple[Any, ...]
-"""How a peer is reached. For UDP the address as the socket tells it; for TCP the same with `"tcp"`
-at its end: `(host, port, "tcp")`. Only host and port, the first two, are looked into."""
+"""How a peer is reached. For UDP the address as the socket tells it; for TCP host and port with the
+connection (`tcp.TcpPath`). Only host and port, the first two, are looked into."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ class Received(Generic[Owner]):
 class IceTable(Generic[Owner]):
     """Finds peers: by a check's username fragment, and for all else by the path it comes by."""
 
-    def __init__(self, max_peers: int = MAX_PEERS) -> None:
-        self.refused: Counter[str] = Counter()
-        """How many STUN messages were dropped or refused, by the reason."""
+    def __init__(self, max_peers: int = MAX_PEERS, refused: Counter[str] | None = None) -> None:
+        """`refused` counts the messages that are dropped or refused: `stun_malformed`, …"""
+        self.refused: Counter[str] = Counter() if refused is None else refused
         self._max_peers = max_peers
         self._peers: dict[IceLite[Owner], list[str]] = {}
         """And the username fragments by which they stand in the next."""
@@ -96,7 +96,7 @@ class IceTable(Generic[Owner]):
         before = peer.paths
         checked = peer.check(data, message, path, now)
         if not checked.valid:
-            self.refused[(checked.refused or "").lower()] += 1
+            self._drop(checked.refused or "")
             return Received(checked.reply)
         self._reindex(peer, before, path)
         return Received(checked.reply, peer, checked.moved)
@@ -118,7 +118,7 @@ class IceTable(Generic[Owner]):
         return gone
 
     def _drop(self, reason: str) -> Received[Owner]:
-        self.refused[reason] += 1
+        self.refused[f"stun_{reason.lower().replace(' ', '_')}"] += 1
         return Received()
 
     def _index(self, peer: IceLite[Owner]) -> None:

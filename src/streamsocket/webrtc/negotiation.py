@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from streamsocket.errors import ParseError, StreamSocketError
-from streamsocket.media.codec import G711, Codec, Opus, Track, Vp8
+from streamsocket.errors import ParseError
+from streamsocket.matching.match import NothingFitsError
+from streamsocket.media.codec import G711, Av1, Codec, Opus, Track, Vp8, Vp9
 from streamsocket.rtp.nal_sdp import h264_from, h265_from
+from streamsocket.rtp.vp9 import profile_from as vp9_profile
 from streamsocket.webrtc.codec_choice import (
     Choice,
     Encoding,
@@ -25,7 +27,10 @@ from streamsocket.webrtc.sdp_answer import FEEDBACK, Accepted, Sending
 _WANTED: dict[str, tuple[tuple[Encoding, ...], ...]] = {
     "video": (
         (Encoding("h264", parameters={"packetization-mode": "1"}),),
-        (Encoding("vp8"), Encoding("h265")),
+        (
+            *(Encoding("vp8"), Encoding("h265"), Encoding("av1")),
+            *(Encoding("vp9", parameters={"profile-id": profile}) for profile in ("0", "2")),
+        ),
     ),
     "audio": (
         (Encoding("opus", 48_000, 2),),
@@ -37,11 +42,12 @@ _STREAM_ID = "stream"
 _CNAME = "streamsocket"
 
 _FEEDBACK = {"video": FEEDBACK | {"transport-cc"}, "audio": frozenset({"transport-cc"})}
+# No receiver estimates what gets through by the sound.
+_SENT = {
+    "video": frozenset({ExtensionUri.ABS_SEND_TIME, ExtensionUri.ABS_CAPTURE_TIME}),
+    "audio": frozenset({ExtensionUri.ABS_CAPTURE_TIME}),
+}
 _RECEIVED = frozenset({ExtensionUri.MID, ExtensionUri.TRANSPORT_SEQUENCE})
-
-
-class NothingFitsError(StreamSocketError):
-    """Nothing of what is offered goes together with what we have; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Watched:
     choice: Choice
     rtx_ssrc: int | None
     """On which losses are repaired; None where that is done on the same."""
+    extensions: dict[str, int] = field(default_factory=dict)
+    """The ids of the header extensions that its packets get, by URI."""
 
     @property
     def rtx(self) -> tuple[int, int] | None:
@@ -72,19 +80,19 @@ class WatchPlan:
     tracks: list[Watched]
 
 
-def plan_watching(offer: Description, tracks: Sequence[tuple[Track, int]]) -> WatchPlan:
-    """Find a section for each of the stream's tracks, which come with their SSRCs.
+def plan_watching(offer: Description, tracks: Sequence[tuple[int, Track, int]]) -> WatchPlan:
+    """Find a section for each of these tracks, which come with their index and their SSRC.
 
     Those without any are left out. Raises `NothingFitsError` if that are all of them.
     """
     accepted: dict[int, Accepted] = {}
     watched: list[Watched] = []
     reasons: list[str] = []
-    for index, (track, ssrc) in enumerate(tracks):
+    for index, track, ssrc in tracks:
         free = [
             place
             for place, media in enumerate(offer.medias)
-            if place not in accepted and _may_send(offer, media, track.kind)
+            if place not in accepted and may_send(offer, media, track.kind)
         ]
         if not free:
             reasons.append(f"The stream has {track.kind}, but the offer has no place for it.")
@@ -98,8 +106,8 @@ def plan_watching(offer: Description, tracks: Sequence[tuple[Track, int]]) -> Wa
             media = offer.medias[place]
             if choice := choose(encoding, media.formats):
                 rtx_ssrc = secrets.randbits(32) if choice.rtx else None
-                watched.append(Watched(index, ssrc, choice, rtx_ssrc))
-                accepted[place] = _sent(track, ssrc, choice, rtx_ssrc)
+                answer = accepted[place] = _sent(track, ssrc, choice, rtx_ssrc)
+                watched.append(Watched(index, ssrc, choice, rtx_ssrc, answer.ids(media)))
                 break
         else:
             reasons.append(explain(encoding, offer.medias[free[0]].formats))
@@ -108,20 +116,25 @@ def plan_watching(offer: Description, tracks: Sequence[tuple[Track, int]]) -> Wa
     return WatchPlan(accepted, watched)
 
 
-def _may_send(offer: Description, media: Media, kind: str) -> bool:
+def may_send(offer: Description, media: Media, kind: str) -> bool:
+    """Whether a section of the offer is one that we may send media of that kind in."""
     return (
         media.kind == kind and offer.bundled(media) and media.direction in ("recvonly", "sendrecv")
     )
 
 
 def _sent(track: Track, ssrc: int, choice: Choice, rtx_ssrc: int | None) -> Accepted:
+    extensions = _SENT[track.kind]
+    if track.kind == "video" and rtx_ssrc is None:
+        # What is lost is sent again to the byte as it was, for which a time is no good.
+        extensions = frozenset()
     return Accepted(
         choice,
         "sendonly",
         Sending(ssrc, _STREAM_ID, track.kind, _CNAME, rtx_ssrc),
         # Sound that was lost is over before it could come again.
         feedback=FEEDBACK if track.kind == "video" else frozenset(),
-        extensions=frozenset(),
+        extensions=extensions,
     )
 
 
@@ -136,6 +149,8 @@ class Published:
     """The ids of the header extensions that both know, by URI."""
     takes_reduced: bool
     """RTCP to the peer needn't begin with a report (RFC 5506)."""
+    ssrc: int | None = None
+    """Its source, if the offer tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +183,10 @@ def plan_publishing(offer: Description) -> PublishPlan:
                 continue
             answer = Accepted(choice, "recvonly", feedback=_FEEDBACK[kind], extensions=_RECEIVED)
             accepted[place] = answer
-            codec = _codec(choice.format)
-            tracks.append(Published(kind, choice, codec, answer.ids(media), media.rtcp_rsize))
+            codec = codec_of(choice.format)
+            ssrc = next(iter(media.sources), None)
+            ids = answer.ids(media)
+            tracks.append(Published(kind, choice, codec, ids, media.rtcp_rsize, ssrc))
             break
     if not tracks:
         raise NothingFitsError(" ".join(reasons) or "The offer sends neither video nor audio.")
@@ -182,7 +199,8 @@ def _may_receive(offer: Description, media: Media, kind: str) -> bool:
     )
 
 
-def _codec(chosen: Format) -> Codec:
+def codec_of(chosen: Format) -> Codec:
+    """What a format of those we know carries. Raises ParseError for broken parameters."""
     match chosen.encoding.lower():
         case "h264":
             return h264_from(chosen.parameters)
@@ -190,6 +208,10 @@ def _codec(chosen: Format) -> Codec:
             return h265_from(chosen.parameters)
         case "vp8":
             return Vp8()
+        case "vp9":
+            return Vp9(profile=vp9_profile(chosen.parameters))
+        case "av1":
+            return Av1()
         case "pcmu":
             return G711("pcmu")
         case "pcma":

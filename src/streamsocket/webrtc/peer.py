@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -39,6 +40,9 @@ class Session(Protocol):
     def receive_rtcp(self, data: bytes) -> None:
         """Take a compound RTCP packet, its protection taken off."""
 
+    def moved(self) -> None:
+        """Media goes by another path now, or by none."""
+
     def tick(self, now: float) -> None:
         """A second has passed."""
 
@@ -56,8 +60,13 @@ class Peer:
         stream: str,
         send: SendDatagram,
         on_end: Callable[[Peer], None],
+        refused: Counter[str],
     ) -> None:
-        """`on_end` is called when the connection ends by itself."""
+        """`on_end` is called when the connection ends by itself.
+
+        `refused` counts packets that were forged, damaged or repeated, as `srtp`, and handshakes
+        that failed, as `dtls`.
+        """
         self.id = secrets.token_urlsafe(24)
         """Who knows it may end the session: it cannot be guessed."""
         self.offer = offer
@@ -67,11 +76,10 @@ class Peer:
             self, time.monotonic(), remote=offer.transport.credentials
         )
         self.session: Session | None = None
-        self.malformed = 0
-        """Packets that were forged, damaged or repeated."""
         self._loop = loop
         self._send = send
         self._on_end = on_end
+        self._refused = refused
         self._dtls: DtlsEndpoint | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._receiver: SrtpReceiver | None = None
@@ -98,6 +106,11 @@ class Peer:
             )
             self._advance(self.ice.path)
 
+    def moved(self) -> None:
+        """Media goes by another path now, or by none."""
+        if self.session:
+            self.session.moved()
+
     def receive(self, datagram: bytes, path: Path, now: float) -> bool:
         """Take a datagram that is no check; returns whether `flush` has something to do."""
         if is_dtls(datagram):
@@ -116,7 +129,7 @@ class Peer:
             else:
                 self._received.append(self._receiver.unprotect(datagram))
         except SrtpError:
-            self.malformed += 1
+            self._refused["srtp"] += 1
             return False
         self.ice.heard(path, now)
         return bool(self._received)
@@ -157,6 +170,7 @@ class Peer:
                 self.session.connected(make_sender(dtls.keys.local))
         elif dtls.state in (DtlsState.FAILED, DtlsState.CLOSED):
             if dtls.failure:
+                self._refused["dtls"] += 1
                 _log.warning("'%s': %s", self.stream, dtls.failure)
             self._on_end(self)
         elif dtls.next_timer is not None:

@@ -20,8 +20,10 @@ from streamsocket.webrtc.rtx import unwrap
 from streamsocket.webrtc.srtp import SrtpSender
 from streamsocket.webrtc.transport_feedback import ArrivalRecorder
 
-# How often what is missing is given up, and the peer told when its packets came.
+# How often what is missing is given up.
 _TURN_S = 0.05
+# Every so many turns the peer is told when its packets came: as often as browsers tell each other.
+_FEEDBACK_TURNS = 2
 
 _REPORTS = (200, 201)  # what a compound packet begins with (RFC 3550, 6.1)
 
@@ -69,6 +71,7 @@ class Publisher:
         if ExtensionUri.TRANSPORT_SEQUENCE in ids:
             self._arrivals = ArrivalRecorder(self._own_ssrc)
         self._timer: TimerHandle | None = None
+        self._turns = 0
 
     def connected(self, protection: SrtpSender) -> None:
         """Publish."""
@@ -91,6 +94,8 @@ class Publisher:
                 payload_type=offered.payload_type,
                 ordered=False,
                 answers_nack=each.kind == "video" and "nack" in offered.feedback,
+                bundled=True,
+                announced_ssrc=each.ssrc,
                 send_rtcp=partial(self._send_rtcp, reduced=each.takes_reduced),
             )
             if each.choice.rtx:
@@ -125,6 +130,9 @@ class Publisher:
         if self._intakes and all(intake.ended for intake in self._intakes.values()):
             self._on_end()
 
+    def moved(self) -> None:
+        """What little is sent goes by whatever path there is."""
+
     def tick(self, now: float) -> None:
         """Report, every second; give up a peer that is silent."""
         if now - self._last_arrival > self._timeout_s:
@@ -150,14 +158,15 @@ class Publisher:
                 intake.tick(arrival)
         if self._publication:
             self._publication.flush()
-        if self._arrivals and self._ssrcs:
+        self._turns += 1
+        if self._arrivals and self._ssrcs and not self._turns % _FEEDBACK_TURNS:
             for message in self._arrivals.build(next(iter(self._ssrcs.values())), now):
                 self._send_rtcp(message, reduced=self._tracks[0].takes_reduced)
         self._timer = self._loop.call_later(_TURN_S, self._turn)
 
     def _note_arrival(self, packet: bytes, now: float) -> None:
         try:
-            sequence = self._extensions.parse(packet).transport_sequence
+            sequence = self._extensions.transport_sequence(packet)
         except ParseError:
             return
         if sequence is not None and self._arrivals:

@@ -11,6 +11,7 @@ import struct
 from streamsocket.errors import ParseError
 from streamsocket.hub.wire import DatagramRun
 from streamsocket.rtp.packet import HEADER, MARKER, VERSION, parse_rtp
+from streamsocket.webrtc.header_extensions import EXTENSION
 from streamsocket.webrtc.srtp import SrtpStream, bursts
 
 _ORIGINAL_SEQUENCE = struct.Struct("!H")
@@ -26,19 +27,27 @@ class RtxSender:
         self._ssrc = ssrc
         self._sequence = sequence
 
-    def protect(self, packet: bytes) -> list[DatagramRun]:
-        """The datagram that repairs the loss of this packet, as it was before protection."""
-        repair = wrap(packet, self._payload_type, self._ssrc, self._sequence & 0xFFFF)
+    def protect(self, packet: bytes, extension: bytes = b"") -> list[DatagramRun]:
+        """The datagram that repairs the loss of this packet, as it was before protection.
+
+        The packet has a plain header; its repair gets the header `extension`.
+        """
+        sequence = self._sequence & 0xFFFF
+        repair = wrap(packet, self._payload_type, self._ssrc, sequence, extension)
         (burst,) = bursts(repair, (len(repair),), self._sequence)
         self._sequence += 1
         return [run._replace(data=bytes(run.data)) for run in self._stream.protect(burst)]
 
 
-def wrap(packet: bytes, payload_type: int, ssrc: int, sequence: int) -> bytes:
+def wrap(
+    packet: bytes, payload_type: int, ssrc: int, sequence: int, extension: bytes = b""
+) -> bytes:
     """The packet that repairs the loss of another, which has a plain header (RFC 4588, 4)."""
     flags, second, original, timestamp, _ = HEADER.unpack_from(packet)
+    if extension:
+        flags |= EXTENSION
     header = HEADER.pack(flags, second & MARKER | payload_type, sequence, timestamp, ssrc)
-    return header + _ORIGINAL_SEQUENCE.pack(original) + packet[HEADER.size :]
+    return header + extension + _ORIGINAL_SEQUENCE.pack(original) + packet[HEADER.size :]
 
 
 def unwrap(repair: bytes, payload_type: int, ssrc: int) -> bytes | None:

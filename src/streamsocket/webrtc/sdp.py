@@ -39,6 +39,8 @@ _RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]{1,64})/([0-9]{1,9})(?:/([0-9]{1,3
 _NUMBERED = re.compile(r"([0-9]{1,3}|\*) +(.+)")
 _EXTMAP = re.compile(r"([0-9]{1,3})(?:/([a-z]+))? +([!-~]{1,255})(?: .*)?")
 _SSRC = re.compile(r"([0-9]{1,10})(?: +([a-z-]+)(?::(.*))?)?")
+# What JSEP takes for RTP, whether it is encrypted by its name or not (RFC 9429, 5.1.2).
+_RTP = re.compile(r"((UDP/TLS|TCP/TLS|TCP/DTLS)/)?RTP/S?AVPF?", re.IGNORECASE)
 _RID = re.compile(r"([A-Za-z0-9_-]{1,255}) +(send|recv)(?: .*)?")
 _TOKEN = re.compile(r"[!-~]{1,255}")
 
@@ -122,8 +124,8 @@ class Media:
 
     @property
     def is_rtp(self) -> bool:
-        """Whether it is sound or picture, not a data channel."""
-        return self.kind in ("audio", "video")
+        """Whether it is sound or picture by RTP, not a data channel."""
+        return self.kind in ("audio", "video") and bool(_RTP.fullmatch(self.protocol))
 
     def repairs(self, ssrc: int) -> int | None:
         """The SSRC on which what is lost of `ssrc` comes again (RFC 4588, 8.4), if it is known."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamsocket.webrtc.candidate import Candidate
 from streamsocket.webrtc.certificate import Fingerprint
 from streamsocket.webrtc.codec_choice import Choice
 from streamsocket.webrtc.header_extensions import ExtensionUri
 from streamsocket.webrtc.ice import Credentials
-from streamsocket.webrtc.sdp import Description, Direction, Extension, Media
+from streamsocket.webrtc.sdp import Description, Direction, Extension, Format, Media
 
 FEEDBACK = frozenset({"nack", "nack pli", "ccm fir", "goog-remb"})
 """What we do about losses, sending and receiving."""
@@ -114,7 +114,7 @@ def build(
         if not offer.bundled(media) or answer.direction not in _ALLOWED[media.direction]:
             raise ValueError(f"{answer.direction} is no answer to section {index} of the offer")
         lines += _media(media, answer)
-        lines += _transport(transport, role, first=not bundle or media.mid == bundle[0])
+        lines += transport_lines(transport, role, first=not bundle or media.mid == bundle[0])
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -144,16 +144,10 @@ def _media(media: Media, answer: Accepted) -> list[str]:
         lines.append("a=rtcp-rsize")
     for each_format in (chosen, rtx):
         if each_format:
-            number = each_format.payload_type
-            channels = f"/{each_format.channels}" if each_format.channels else ""
-            name = f"{each_format.encoding}/{each_format.clock_rate}{channels}"
-            lines.append(f"a=rtpmap:{number} {name}")
-            kept = [word for word in each_format.feedback if word in answer.feedback]
-            lines += [f"a=rtcp-fb:{number} {word}" for word in kept]
-            if each_format.fmtp:
-                lines.append(f"a=fmtp:{number} {each_format.fmtp}")
+            kept = tuple(word for word in each_format.feedback if word in answer.feedback)
+            lines += format_lines(replace(each_format, feedback=kept))
     if sending:
-        lines += _sources(sending, rtx is not None)
+        lines += source_lines(sending, repaired=rtx is not None)
     return lines
 
 
@@ -161,7 +155,19 @@ def _known(answer: Accepted, media: Media) -> list[Extension]:
     return [each for each in media.extensions if each.uri in answer.extensions]
 
 
-def _sources(sending: Sending, repaired: bool) -> list[str]:
+def format_lines(described: Format) -> list[str]:
+    """What a section says of one of its payload types."""
+    number = described.payload_type
+    channels = f"/{described.channels}" if described.channels else ""
+    lines = [f"a=rtpmap:{number} {described.encoding}/{described.clock_rate}{channels}"]
+    lines += [f"a=rtcp-fb:{number} {word}" for word in described.feedback]
+    if described.fmtp:
+        lines.append(f"a=fmtp:{number} {described.fmtp}")
+    return lines
+
+
+def source_lines(sending: Sending, *, repaired: bool) -> list[str]:
+    """The SSRCs of what is sent, and which of them repairs which."""
     numbers = [sending.ssrc]
     lines = []
     if repaired and sending.rtx_ssrc is not None:
@@ -173,7 +179,7 @@ def _sources(sending: Sending, repaired: bool) -> list[str]:
     return lines
 
 
-def _transport(transport: Transport, role: str, *, first: bool) -> list[str]:
+def transport_lines(transport: Transport, role: str, *, first: bool) -> list[str]:
     """In every section, as browsers have it, but the candidates once (RFC 8829, 5.3.1)."""
     lines = [
         f"a=ice-ufrag:{transport.credentials.ufrag}",

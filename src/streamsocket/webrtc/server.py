@@ -1,4 +1,4 @@
-"""The WebRTC server: one UDP port for all peers, their sessions, and the way from HTTP to both."""
+"""The WebRTC server: one port for all peers, their sessions, and the way from HTTP to both."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from streamsocket.auth.authorization import NOBODY, Credentials
 from streamsocket.auth.slowing import network
 from streamsocket.errors import StreamSocketError
 from streamsocket.hub.hub import Hub
+from streamsocket.matching.matcher import Matcher
 from streamsocket.names import bad_name_reason, is_stream_name
 from streamsocket.webrtc import sdp, sdp_answer, sdp_fragment, stun
-from streamsocket.webrtc.addresses import bind_udp, reachable
+from streamsocket.webrtc.ability import ability_of
+from streamsocket.webrtc.addresses import bind_both, bind_udp, reachable
 from streamsocket.webrtc.candidate import Candidate, host_candidates
 from streamsocket.webrtc.certificate import own_certificate
+from streamsocket.webrtc.ice import Path
 from streamsocket.webrtc.ice_table import MAX_PEERS, IceTable, TooManyPeersError
 from streamsocket.webrtc.negotiation import plan_publishing, plan_watching
 from streamsocket.webrtc.peer import Peer
 from streamsocket.webrtc.publisher import Publisher
 from streamsocket.webrtc.sender import SrtpUdpSender
+from streamsocket.webrtc.tcp import TcpListener, TcpPath
 from streamsocket.webrtc.viewer import Viewer
 
 MAX_CONNECTING = 1000
@@ -54,6 +58,8 @@ class WebRtcOptions:
 
     host: str
     port: int
+    tcp: bool = True
+    """Over TCP too, by the same number."""
     max_peers: int = MAX_PEERS
     addresses: tuple[str, ...] = ()
     """IP addresses by which peers reach the port; none: those of this machine that it is bound to.
@@ -91,40 +97,62 @@ class WebRtcServer:
     """All WebRTC peers. It belongs to the media thread's loop."""
 
     def __init__(
-        self, hub: Hub, loop: AbstractEventLoop, options: WebRtcOptions, access: Access
+        self,
+        hub: Hub,
+        loop: AbstractEventLoop,
+        options: WebRtcOptions,
+        access: Access,
+        matcher: Matcher | None = None,
     ) -> None:
+        """Without a `matcher`, streams are passed on as they are."""
         self.refused: Counter[str] = Counter()
         """What was refused since the start, by reason."""
         self._hub = hub
         self._loop = loop
         self._options = options
         self._access = access
-        self._table: IceTable[Peer] = IceTable(options.max_peers)
+        self._matcher = matcher or Matcher()
+        self._table: IceTable[Peer] = IceTable(options.max_peers, self.refused)
         self._peers: dict[str, Peer] = {}
         self._connecting: dict[Peer, str] = {}
         """The peers that haven't connected yet, as far as is known, and where they are."""
         self._timer: TimerHandle | None = None
 
     def open(self) -> None:
-        """Bind the port. Raises `StreamSocketError` if it cannot be had."""
-        self._socket = bind_udp(self._options.host, self._options.port)
+        """Bind the port, UDP and TCP. Raises `StreamSocketError` if it cannot be had."""
+        options = self._options
+        self._tcp: TcpListener | None = None
+        if options.tcp:
+            self._socket, listening = bind_both(options.host, options.port)
+            self._tcp = TcpListener(
+                self._loop,
+                listening,
+                self.refused,
+                admit=self._check,
+                receive=self._receive_framed,
+                on_close=self._lose_path,
+            )
+        else:
+            self._socket = bind_udp(options.host, options.port)
         self._sender = SrtpUdpSender(self._loop, self._socket)
         self._loop.add_reader(self._socket, self._readable)
         self._tick()
 
     def close(self) -> None:
-        """End all sessions and close the socket."""
+        """End all sessions and close the sockets."""
         if self._timer:
             self._timer.cancel()
         for peer in tuple(self._peers.values()):
             self._end(peer)
+        if self._tcp is not None:
+            self._tcp.close()
         self._loop.remove_reader(self._socket)
         self._sender.close()
         self._socket.close()
 
     @property
     def port(self) -> int:
-        """The UDP port, also where 0 was asked for."""
+        """The port, also where 0 was asked for."""
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -139,7 +167,7 @@ class WebRtcServer:
         """Answer the offer of a peer that wants to watch a stream.
 
         Raises `ParseError`, `AccessDeniedError`, `NoSuchStreamError`, `NothingFitsError`,
-        `TooManyPeersError`.
+        `ConversionError`, `TooManyPeersError`.
         """
         self._check_name(name)
         await self._access.admit("watch", name, asker.host, *asker.credentials)
@@ -147,7 +175,8 @@ class WebRtcServer:
         stream = await self._hub.look_for(name, _PATIENCE_WITH_SOURCE_S)
         if stream is None:
             raise NoSuchStreamError(f"There is no stream '{name}'.")
-        plan = plan_watching(offer, [(track.track, track.ssrc) for track in stream.tracks])
+        tracks = await self._matcher.tracks_for(stream, ability_of(offer))
+        plan = plan_watching(offer, [(each.index, each.track, each.ssrc) for each in tracks])
         peer = self._add(offer, name, asker.host)
         peer.session = Viewer(
             stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
@@ -179,7 +208,7 @@ class WebRtcServer:
                 replace=replace,
                 origin="WebRTC",
             ),
-            lambda data: self._sender.send_datagram(data, peer.ice.path),
+            lambda data: self._send(data, peer.ice.path),
             lambda: self._end(peer),
             timeout_s=self._options.publisher_timeout_s,
         )
@@ -226,7 +255,7 @@ class WebRtcServer:
             raise TooManyPeersError(
                 f"{len(self._connecting)} WebRTC peers are connecting already: try again later."
             )
-        peer = Peer(self._loop, offer, name, self._sender.send_datagram, self._end)
+        peer = Peer(self._loop, offer, name, self._send, self._end, self.refused)
         self._table.add(peer.ice)
         self._peers[peer.id] = peer
         self._connecting[peer] = address
@@ -241,15 +270,25 @@ class WebRtcServer:
 
     def _candidates(self, by: str) -> list[Candidate]:
         addresses = [(host, self.port) for host in self._options.addresses]
-        return host_candidates(addresses or reachable(self._socket, by))
+        addresses = addresses or reachable(self._socket, by)
+        return host_candidates(udp=addresses, tcp=addresses if self._tcp is not None else ())
 
     def _end(self, peer: Peer) -> None:
         self._peers.pop(peer.id, None)
         self._connecting.pop(peer, None)
         peer.close()
         self._table.remove(peer.ice)
+        for path in peer.ice.paths:
+            if isinstance(path, TcpPath):
+                path.connection.close()
 
-    # What comes over UDP.
+    # What goes and comes, over UDP and TCP.
+
+    def _send(self, datagram: bytes, path: Path | None) -> None:
+        if isinstance(path, TcpPath):
+            path.connection.sender.send_datagram(datagram)
+        else:
+            self._sender.send_datagram(datagram, path)
 
     def _readable(self) -> None:
         """Take what has come, and pass it on peer by peer."""
@@ -263,26 +302,55 @@ class WebRtcServer:
                 break
             except OSError:
                 continue  # an earlier datagram's peer is gone (ICMP); the next is another's
-            if stun.is_stun(datagram):
-                self._check(datagram, path, now)
-            elif (ice := self._table.find(path)) is None:
-                self.refused["unknown_peer"] += 1
-            elif ice.owner.receive(datagram, path, now):
-                touched[ice.owner] = None
+            if peer := self._receive(datagram, path, now):
+                touched[peer] = None
         for peer in touched:
             peer.flush()
 
-    def _check(self, datagram: bytes, path: tuple[object, ...], now: float) -> None:
+    def _receive_framed(self, packets: list[bytes], path: TcpPath, now: float) -> None:
+        for peer in {self._receive(packet, path, now) for packet in packets}:
+            if peer:
+                peer.flush()
+
+    def _receive(self, datagram: bytes, path: Path, now: float) -> Peer | None:
+        """Take what has come; returns the peer that has packets to flush now."""
+        if stun.is_stun(datagram):
+            self._check(datagram, path, now)
+        elif (ice := self._table.find(path)) is None:
+            self.refused["unknown_peer"] += 1
+        elif ice.owner.receive(datagram, path, now):
+            return ice.owner
+        return None
+
+    def _check(self, datagram: bytes, path: Path, now: float) -> bool:
+        """Answer a check; returns whether it was a peer's."""
+        before = self._table.find(path)
         received = self._table.receive(datagram, path, now)
         if received.reply:
-            self._sender.send_datagram(received.reply, path)
-        if received.peer:
-            received.peer.owner.checked()
+            self._send(received.reply, path)
+        if received.peer is None:
+            return False
+        if before not in (None, received.peer):
+            before.owner.moved()  # the path was its, and is another's now
+        if received.moved:
+            received.peer.owner.moved()
+        received.peer.owner.checked()
+        return True
+
+    def _lose_path(self, path: TcpPath) -> None:
+        """A TCP connection has ended."""
+        if ice := self._table.forget(path):
+            ice.owner.moved()
 
     def _tick(self) -> None:
         now = time.monotonic()
-        for gone in self._table.expire(now):
-            self._end(gone.owner)
+        gone = self._table.expire(now)
+        for peer in tuple(self._peers.values()):
+            peer.moved()  # consent for its way may have run out
+        for each in gone:
+            self._end(each.owner)
+        if self._tcp is not None:
+            self._tcp.sweep(now, in_use=lambda path: self._table.find(path) is not None)
         for peer in tuple(self._peers.values()):
             if peer.session and peer.connected:
                 peer.session.tick(now)

@@ -39,10 +39,17 @@ __all__ = [
 class SrtpStream(Protocol):
     """Protects one SSRC of one session. Its roll-over counter begins with 0."""
 
-    def protect(self, burst: Burst) -> Sequence[DatagramRun]:
+    next_sequence: int
+    """What is sent next has this unwrapped sequence number, or a higher one."""
+
+    @property
+    def fills_slots(self) -> bool:
+        """Whether what is protected is in the burst's slot, and all slots have the same layout."""
+
+    def protect(self, burst: Burst, slot: int = 0) -> Sequence[DatagramRun]:
         """Protect packets that weren't sent before, for UDP GSO.
 
-        The result may be the burst's memory: send it, or copy it, before the burst's next use.
+        The result may be a slot of the burst's: send it, or copy it, before the slot's next use.
         Raises `ValueError` for another SSRC's packets and for any that are not ahead of all before.
         """
 

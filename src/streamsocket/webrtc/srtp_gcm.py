@@ -34,8 +34,12 @@ _INDEX_BYTES = 4
 _ENCRYPTED = 0x8000_0000
 _MAX_SRTCP_INDEX = 0x7FFF_FFFF
 
+_LEAST_EXTENDED = 16 + GCM_TAG_BYTES
+
 MAX_SSRCS = 64
 """A peer that was let in may use so many SSRCs: what is remembered of it has a bound."""
+
+_FORGED = "A packet came that was not protected with this session's key."
 
 _run_through: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
 
@@ -76,7 +80,9 @@ class GcmSender:
 class GcmStream:
     """Protects one SSRC of one session. Its roll-over counter begins with 0."""
 
-    __slots__ = ("_begin", "_encrypt_into", "_first", "_next", "_rtp", "_salt", "_ssrc")
+    __slots__ = ("_begin", "_encrypt_into", "_first", "_rtp", "_salt", "_ssrc", "next_sequence")
+
+    fills_slots = True
 
     def __init__(self, rtp: AESGCM, salt: int, ssrc: int, sequence: int) -> None:
         self._rtp = rtp
@@ -84,25 +90,26 @@ class GcmStream:
         self._salt = salt
         self._ssrc = ssrc
         self._begin = sequence & ~0xFFFF  # where the roll-over counter is 0
-        self._first = self._next = sequence
+        self._first = self.next_sequence = sequence
 
-    def protect(self, burst: Burst) -> Sequence[DatagramRun]:
+    def protect(self, burst: Burst, slot: int = 0) -> Sequence[DatagramRun]:
         """Protect packets that weren't sent before, for UDP GSO.
 
-        The result is the burst's memory: send it, or copy it, before the burst's next use.
+        The result is a slot of the burst's: send it, or copy it, before the slot's next use.
         Raises `ValueError` for another SSRC's packets and for any that are not ahead of all before.
         """
         sequence = burst.sequence
-        if sequence < self._next or burst.ssrc != self._ssrc:
+        if sequence < self.next_sequence or burst.ssrc != self._ssrc:
             raise ValueError("these packets were sent before, or are another stream's")
-        self._next = sequence + burst.count
+        self.next_sequence = sequence + burst.count
         gcm = burst.gcm
         # The vectors have the sequence numbers; the rest of the index is the same for all packets.
         salt = self._salt ^ (sequence - self._begin) & ~0xFFFF
         vectors = (salt * gcm.repeat ^ gcm.vectors).to_bytes(gcm.vectors_bytes)
+        own = gcm.slots[slot]
         ivs = gcm.vectors_format.unpack(vectors)
-        _run_through(map(self._encrypt_into, ivs, gcm.payloads, gcm.headers, gcm.targets))
-        return gcm.runs
+        _run_through(map(self._encrypt_into, ivs, gcm.payloads, gcm.headers, own.targets))
+        return own.runs
 
     def protect_again(self, packet: bytes, sequence: int) -> bytes:
         """Protect a packet that was sent before, as it was then, byte by byte.
@@ -112,7 +119,7 @@ class GcmStream:
         header = header_bytes(packet)
         if sequence_and_ssrc(packet) != (sequence & 0xFFFF, self._ssrc):
             raise ValueError("this packet is another stream's, or another of this stream")
-        if not self._first <= sequence < self._next:
+        if not self._first <= sequence < self.next_sequence:
             raise ValueError("this packet was not sent before")
         iv = (self._salt ^ vector(self._ssrc, sequence - self._begin)).to_bytes(IV_BYTES)
         return packet[:header] + self._rtp.encrypt(iv, packet[header:], packet[:header])
@@ -122,7 +129,7 @@ class GcmReceiver:
     """Takes the protection off what one session receives."""
 
     def __init__(self, master: SrtpKey) -> None:
-        self._rtp = AESGCM(derive(master, _RTP_KEY, len(master.key)))
+        self._decrypt = AESGCM(derive(master, _RTP_KEY, len(master.key))).decrypt
         self._rtp_salt = int.from_bytes(derive(master, _RTP_SALT, IV_BYTES))
         self._rtp_windows: dict[int, ReplayWindow] = {}
         self._rtcp = AESGCM(derive(master, _RTCP_KEY, len(master.key)))
@@ -134,18 +141,27 @@ class GcmReceiver:
 
         Raises `SrtpError` if it is forged, damaged, replayed or too old, or uses one SSRC too many.
         """
-        header = header_bytes(packet)
-        if not header + GCM_TAG_BYTES <= len(packet) <= MAX_PACKET_BYTES:
+        if packet[:1] == b"\x90" and len(packet) > _LEAST_EXTENDED:
+            size = 16 + 4 * (packet[14] << 8 | packet[15])  # as browsers send them
+        else:
+            size = header_bytes(packet)
+        if not size + GCM_TAG_BYTES <= len(packet) <= MAX_PACKET_BYTES:
             raise SrtpError(f"An SRTP packet of {len(packet)} bytes is not taken.")
         index, ssrc = sequence_and_ssrc(packet)
         window = self._rtp_windows.get(ssrc)
         if window:
-            index = window.estimate(index)
-            window.check(index)
-        iv = (self._rtp_salt ^ vector(ssrc, index)).to_bytes(IV_BYTES)
-        payload = _open(self._rtp, iv, packet[header:], packet[:header])
-        _note(self._rtp_windows, window, ssrc, index)
-        return packet[:header] + payload
+            index = window.admit(index)
+        iv = (self._rtp_salt ^ ssrc << 48 ^ index).to_bytes(IV_BYTES)
+        header = packet[:size]
+        try:
+            payload = self._decrypt(iv, packet[size:], header)
+        except InvalidTag:
+            raise SrtpError(_FORGED) from None
+        if window:
+            window.add(index)
+        else:
+            _note(self._rtp_windows, None, ssrc, index)
+        return header + payload
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         """The compound RTCP packet in an SRTCP packet (RFC 7714, 9).
@@ -184,7 +200,7 @@ def _open(cipher: AESGCM, iv: bytes, sealed: bytes, associated: bytes) -> bytes:
     try:
         return cipher.decrypt(iv, sealed, associated)
     except InvalidTag:
-        raise SrtpError("A packet came that was not protected with this session's key.") from None
+        raise SrtpError(_FORGED) from None
 
 
 def _note(

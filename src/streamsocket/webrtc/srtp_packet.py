@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from streamsocket.hub.sendmmsg import MAX_MESSAGES, address_of
 from streamsocket.hub.wire import MAX_SEGMENTS, DatagramRun, datagram_runs
 from streamsocket.rtp.packet import VERSION
 from streamsocket.webrtc.srtp_profile import SrtpError
@@ -14,6 +15,10 @@ from streamsocket.webrtc.srtp_profile import SrtpError
 GCM_TAG_BYTES = 16
 MAX_PACKET_BYTES = 1500
 """The longest packet that is protected or unprotected: an Ethernet frame's payload."""
+
+MAX_SLOTS = MAX_MESSAGES
+# What is written for some viewers and then sent to them should still be in the cache.
+_SLOTS_BYTES = 192 * 1024
 
 _IV = struct.Struct("!HIIH")
 """GCM's initialisation vector before the salt: 0, SSRC, roll-over counter, sequence number
@@ -50,8 +55,18 @@ def sequence_and_ssrc(packet: bytes | memoryview) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """Memory for one viewer's packets, headers in place."""
+
+    targets: tuple[memoryview, ...]
+    """Where the encrypted payloads and their tags go."""
+    runs: tuple[DatagramRun, ...]
+    """The packets as they are sent, once the targets are written."""
+
+
+@dataclass(frozen=True, slots=True)
 class GcmLayout:
-    """A burst laid out for GCM: made once, used for one viewer after the other."""
+    """A burst laid out for GCM: made once, used for some viewers at once, then for the next."""
 
     repeat: int
     """Times a salt, it is the salt for every packet, end to end."""
@@ -62,27 +77,33 @@ class GcmLayout:
     """Takes all of them apart."""
     headers: tuple[bytes, ...]
     payloads: tuple[memoryview, ...]
-    targets: tuple[memoryview, ...]
-    """Where the encrypted payloads and their tags go."""
-    runs: tuple[DatagramRun, ...]
-    """The packets as they are sent, once the targets are written."""
+    memory: bytearray
+    """The slots, end to end."""
+    address: int
+    """Where that is."""
+    slot_bytes: int
+    slots: tuple[Slot, ...]
 
 
 class Burst:
     """RTP packets of one SSRC that many viewers get, header and payload the same bytes for all.
 
     Their sequence numbers follow each other and don't wrap. Made once; every viewer's stream
-    encrypts it into the same memory, which is to be sent before the next viewer's turn.
+    encrypts it into one of a few slots, which is to be sent before the next viewer's turn at it.
     """
 
-    def __init__(self, buffer: bytes | bytearray, sizes: Sequence[int], sequence: int) -> None:
+    def __init__(
+        self, buffer: bytes | bytearray, sizes: Sequence[int], sequence: int, slots: int = 1
+    ) -> None:
         """`buffer` has the packets end to end; `sequence` is the first one's, unwrapped.
 
+        It can be encrypted for so many viewers as there are `slots` before it is sent to them.
         Raises `SrtpError` if these are no RTP packets, `ValueError` if they don't fit one burst:
         use `bursts`.
         """
         self.sequence = sequence
         self.count = len(sizes)
+        self.slots = slots
         self._buffer = memoryview(buffer)
         self._sizes = sizes
         if not 0 < self.count <= MAX_SEGMENTS or (sequence & 0xFFFF) + self.count > 0x10000:
@@ -104,19 +125,27 @@ class Burst:
     def gcm(self) -> GcmLayout:
         """The memory it is encrypted into by GCM, headers in place."""
         sizes = [size + GCM_TAG_BYTES for size in self._sizes]
-        output = bytearray(sum(sizes))
-        view = memoryview(output)
-        headers, payloads, targets, vectors = [], [], [], []
-        for number, (source, start) in enumerate(
-            zip(_starts(self._sizes), _starts(sizes), strict=True)
-        ):
+        starts = _starts(sizes)
+        headers, payloads, ends, vectors = [], [], [], []
+        for number, source in enumerate(_starts(self._sizes)):
             packet = self._buffer[source : source + self._sizes[number]]
             header = header_bytes(packet)
-            view[start : start + header] = packet[:header]
             headers.append(bytes(packet[:header]))
             payloads.append(packet[header:])
-            targets.append(view[start + header : start + sizes[number]])
+            ends.append(starts[number] + sizes[number])
             vectors.append(_IV.pack(0, self.ssrc, 0, self.sequence + number & 0xFFFF))
+        slot_bytes = ends[-1]
+        memory = bytearray(slot_bytes * self.slots)
+        view = memoryview(memory)
+        slots = []
+        for first in range(0, len(memory), slot_bytes):
+            own = view[first : first + slot_bytes]
+            targets = []
+            for header_of, start, end in zip(headers, starts, ends, strict=True):
+                after = start + len(header_of)
+                own[start:after] = header_of
+                targets.append(own[after:end])
+            slots.append(Slot(tuple(targets), tuple(datagram_runs(own, sizes))))
         return GcmLayout(
             _REPEAT[self.count],
             int.from_bytes(b"".join(vectors)),
@@ -124,13 +153,20 @@ class Burst:
             _VECTORS[self.count],
             tuple(headers),
             tuple(payloads),
-            tuple(targets),
-            tuple(datagram_runs(output, sizes)),
+            memory,
+            address_of(memory),
+            slot_bytes,
+            tuple(slots),
         )
 
 
-def bursts(buffer: bytes | bytearray, sizes: Sequence[int], sequence: int) -> list[Burst]:
-    """Cut packets of one SSRC into bursts; `sequence` is the first one's, unwrapped."""
+def bursts(
+    buffer: bytes | bytearray, sizes: Sequence[int], sequence: int, viewers: int = 1
+) -> list[Burst]:
+    """Cut packets of one SSRC into bursts; `sequence` is the first one's, unwrapped.
+
+    `viewers` is to how many they go: slots for more than that are not made.
+    """
     made = []
     view = memoryview(buffer)
     start = first = 0
@@ -138,7 +174,8 @@ def bursts(buffer: bytes | bytearray, sizes: Sequence[int], sequence: int) -> li
         before_wrap = 0x10000 - (sequence & 0xFFFF)
         part = sizes[first : first + min(before_wrap, MAX_SEGMENTS)]
         end = start + sum(part)
-        made.append(Burst(bytes(view[start:end]), part, sequence))
+        slots = max(1, min(viewers, MAX_SLOTS, _SLOTS_BYTES // (end - start)))
+        made.append(Burst(bytes(view[start:end]), part, sequence, slots))
         start = end
         first += len(part)
         sequence += len(part)

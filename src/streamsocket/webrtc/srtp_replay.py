@@ -46,10 +46,23 @@ class ReplayWindow:
         if age >= 0 and self._seen >> age & 1:
             raise SrtpError("A packet came for the second time.")
 
+    def admit(self, sequence: int) -> int:
+        """`estimate` and `check` at once."""
+        newest = self._newest
+        ahead = sequence - newest & _TURN - 1
+        if 0 < ahead < _HALF:
+            return newest + ahead  # it is newer than all that have come, as nearly all are
+        index = self.estimate(sequence)
+        self.check(index)
+        return index
+
     def add(self, index: int) -> None:
         """Note that the packet with this index, which `check` let pass, has come and is genuine."""
         ahead = index - self._newest
-        if ahead > 0:
+        if ahead == 1:
+            self._seen = self._seen << 1 & _MASK | 1
+            self._newest = index
+        elif ahead > 0:
             # A jump may be longer than the window; nothing is to be seen then of what was.
             self._seen = (self._seen << ahead & _MASK if ahead < WINDOW else 0) | 1
             self._newest = index

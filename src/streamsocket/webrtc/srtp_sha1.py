@@ -52,21 +52,23 @@ class Sha1Sender:
 class Sha1Stream:
     """Protects one SSRC of one session. Its roll-over counter begins with 0."""
 
-    __slots__ = ("_first", "_next", "_session", "_ssrc")
+    __slots__ = ("_first", "_session", "_ssrc", "next_sequence")
+
+    fills_slots = False
 
     def __init__(self, session: Session, ssrc: int, sequence: int) -> None:
         self._session = session
         self._ssrc = ssrc
-        self._first = self._next = sequence
+        self._first = self.next_sequence = sequence
 
-    def protect(self, burst: Burst) -> Sequence[DatagramRun]:
-        """Protect packets that weren't sent before, for UDP GSO.
+    def protect(self, burst: Burst, slot: int = 0) -> Sequence[DatagramRun]:
+        """Protect packets that weren't sent before, for UDP GSO, in memory of their own.
 
         Raises `ValueError` for another SSRC's packets and for any that are not ahead of all before.
         """
-        if burst.sequence < self._next or burst.ssrc != self._ssrc:
+        if burst.sequence < self.next_sequence or burst.ssrc != self._ssrc:
             raise ValueError("these packets were sent before, or are another stream's")
-        self._next = burst.sequence + burst.count
+        self.next_sequence = burst.sequence + burst.count
         packets = [
             _call(self._session.protect, packet, _MAX_PLAIN_BYTES) for packet in burst.packets
         ]
@@ -81,7 +83,7 @@ class Sha1Stream:
         header_bytes(packet)
         if sequence_and_ssrc(packet) != (sequence & 0xFFFF, self._ssrc):
             raise ValueError("this packet is another stream's, or another of this stream")
-        if not self._first <= sequence < self._next:
+        if not self._first <= sequence < self.next_sequence:
             raise ValueError("this packet was not sent before")
         return _call(self._session.protect, packet, _MAX_PLAIN_BYTES)
 

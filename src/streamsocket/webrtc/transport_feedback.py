@@ -166,6 +166,10 @@ class ArrivalRecorder:
         self._sender_ssrc = sender_ssrc
         self._unwrapper = Unwrapper(16)
         self._arrivals: dict[int, int] = {}
+        self._fresh: list[int] = []
+        """What came since the last message."""
+        self._is_late = False
+        """One of them came after others that were told of already."""
         self._next: int | None = None
         """The first packet that the next message tells of."""
         self._feedback_count = 0
@@ -175,10 +179,14 @@ class ArrivalRecorder:
         number = self._unwrapper.unwrap(sequence)
         if self._next is None or abs(number - self._next) >= MAX_PACKETS:
             self._arrivals.clear()  # its sender began anew
+            self._fresh.clear()
             self._next = number
         if number not in self._arrivals and len(self._arrivals) < MAX_PACKETS:
             self._arrivals[number] = int(now / TICK_S) & 0xFFFF_FFFF
-            self._next = min(self._next, number)
+            self._fresh.append(number)
+            if number < self._next:
+                self._is_late = True
+                self._next = number
 
     def build(self, media_ssrc: int, now: float) -> list[bytes]:
         """The messages on what came since the last time; to be sent every 100 ms or so.
@@ -187,7 +195,11 @@ class ArrivalRecorder:
         """
         if self._next is None:
             return []
-        pending = sorted(number for number in self._arrivals if number >= self._next)
+        fresh, self._fresh = self._fresh, []
+        if self._is_late:
+            fresh = [number for number in self._arrivals if number >= self._next]
+            self._is_late = False
+        pending = sorted(fresh)
         messages = []
         start = 0
         for index in range(1, len(pending) + 1):
@@ -198,9 +210,17 @@ class ArrivalRecorder:
                 start = index
         if pending:
             self._next = pending[-1] + 1
-        oldest = int((now - _REPEATED_S) / TICK_S) & 0xFFFF_FFFF
-        self._arrivals = {n: t for n, t in self._arrivals.items() if _difference(t, oldest) > 0}
+        self._forget(int((now - _REPEATED_S) / TICK_S) & 0xFFFF_FFFF)
         return messages
+
+    def _forget(self, oldest: int) -> None:
+        """Let go of what came up to that tick: it is in the order that it came in."""
+        arrivals = self._arrivals
+        while arrivals:
+            number = next(iter(arrivals))
+            if _difference(arrivals[number], oldest) > 0:
+                return
+            del arrivals[number]
 
     def _breaks(self, first: int, two: list[int]) -> bool:
         """Whether the second of two packets that came begins another message."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streamsocket.errors import ParseError
+from streamsocket.hub.output import Output, Sender
 from streamsocket.hub.reader import Reader
 from streamsocket.hub.stream import Stream
-from streamsocket.rtp.rtcp import Bye, Nack, Pli, Unknown, parse_rtcp
-from streamsocket.webrtc.feedback import Fir, parse_feedback
 from streamsocket.webrtc.ice import IceLite
 from streamsocket.webrtc.negotiation import Watched
+from streamsocket.webrtc.outgoing import answer_feedback, begin_behind_wrap
+from streamsocket.webrtc.packet_shape import PacketShape
 from streamsocket.webrtc.peer import Peer
 from streamsocket.webrtc.sender import SrtpTarget, SrtpUdpSender
 from streamsocket.webrtc.srtp import SrtpSender
-
-# Who misses the first packets, up to where sequence numbers wrap, would never find out with which
-# roll-over counter to decrypt (RFC 3711, 3.3.1): they begin behind that.
-_NEAR_WRAP = 512
+from streamsocket.webrtc.tcp import TcpPath
 
 
 class Viewer:
@@ -35,30 +32,28 @@ class Viewer:
         self._stream = stream
         self._tracks = tracks
         # Whatever else is asked for: what was sent padded may not be sent without (SrtpGroups).
-        self._repaired = {each.ssrc for each in tracks if stream.tracks[each.track].is_video}
+        self._repaired = {each.ssrc for each in tracks if stream.track(each.track).is_video}
         self._ice = ice
         self._sender = sender
         self._on_end = on_end
+        self._outputs: list[Output] = []
         # Not by the reader: the stream may end before the viewer has connected.
         self._reader = Reader(stream, lambda: None)
         stream.on_end.append(on_end)
 
     def connected(self, protection: SrtpSender) -> None:
         """Send from the newest keyframe on."""
-        outputs = {
-            each.track: self._reader.add(each.track, self._sender, None) for each in self._tracks
-        }
+        sender = self._current_sender()
+        host = self._ice.path[0] if self._ice.path else ""
+        self._outputs = [self._reader.add(each.track, sender, None) for each in self._tracks]
         self._reader.prepare()
-        for each in self._tracks:
-            output = outputs[each.track]
-            if output.position[0] & 0xFFFF > 0xFFFF - _NEAR_WRAP:
-                output.sequence_delta += _NEAR_WRAP
+        for each, output in zip(self._tracks, self._outputs, strict=True):
             output.target = SrtpTarget(
                 self._ice,
                 protection,
-                each.choice.payload_type,
+                PacketShape.of(each.choice.payload_type, each.extensions, host),
                 ssrc=each.ssrc,
-                sequence=output.position[0],
+                sequence=begin_behind_wrap(output),
                 rtx=each.rtx,
             )
         self._reader.start()
@@ -68,22 +63,21 @@ class Viewer:
 
     def receive_rtcp(self, data: bytes) -> None:
         """Repair what the viewer missed, and ask for keyframes for it."""
-        try:
-            for packet in parse_rtcp(data):
-                match packet:
-                    case Nack(media_ssrc=ssrc, sequences=sequences) if ssrc in self._repaired:
-                        self._reader.resend(ssrc, sequences)
-                    case Pli():
-                        self._stream.request_keyframe()
-                    case Unknown() if isinstance(parse_feedback(packet), Fir):
-                        self._stream.request_keyframe()
-                    case Bye():
-                        self._on_end()
-                        return
-                    case _:
-                        pass  # reports: that they come is all that matters
-        except ParseError:
-            pass  # it came with the session's key: the peer's mistake, and only its own loss
+        if answer_feedback(data, self._reader, self._repaired):
+            self._on_end()
+
+    def moved(self) -> None:
+        """Send by the path that media goes by now: over UDP, or over a TCP connection."""
+        sender = self._current_sender()
+        for output in self._outputs:
+            if output.sender is not sender:
+                output.move(sender)
+
+    def _current_sender(self) -> Sender:
+        path = self._ice.path
+        # Without a path over UDP too, where what is sent to nowhere is dropped: the peer asks for
+        # what it missed when it is back.
+        return path.connection.sender if isinstance(path, TcpPath) else self._sender
 
     def tick(self, now: float) -> None:
         """The hub's clock sends the reports."""
@@ -91,5 +85,6 @@ class Viewer:
     def close(self) -> None:
         """Leave the stream."""
         self._reader.close()
+        self._outputs.clear()
         if self._on_end in self._stream.on_end:
             self._stream.on_end.remove(self._on_end)

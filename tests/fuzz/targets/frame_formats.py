@@ -1,10 +1,11 @@
-"""Packets of VP8, Motion JPEG, G.711 and L16, on their way in and from publishers to viewers."""
+"""Packets of every format but those of depacketizers.py: on their way in, and through the hub."""
 
 from packets import Packet, read_packets, write_packets
 
 from streamsocket.errors import ParseError
+from streamsocket.media import av1, vp9
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import G711, L16, Codec, Mjpeg, Vp8
+from streamsocket.media.codec import G711, L16, Av1, Codec, Mjpeg, Vp8, Vp9
 from streamsocket.media.jpeg import EOI, Headers, build_headers
 from streamsocket.media.vp8 import picture_size
 from streamsocket.rtp.frame import MAX_FRAME
@@ -12,8 +13,11 @@ from streamsocket.rtp.normalise import normaliser
 from streamsocket.rtp.packet import MAX_PAYLOAD
 from streamsocket.rtp.payload import depacketizer, packetizer
 
-_CODECS: list[Codec] = [Vp8(), Mjpeg(), G711("pcma", 8000, 2), L16(48_000, 2)]
+_CODECS: list[Codec] = [Vp8(), Vp9(), Av1(), Mjpeg(), G711("pcma", 8000, 2), L16(48_000, 2)]
 _KEYFRAME = bytes.fromhex("5042009d012a8002e001")
+_VP9_KEYFRAME = bytes.fromhex("82498342 2013f00eff") + bytes(2000)
+_SEQUENCE_HEADER = bytes.fromhex("0a0b0000002d4cffb3c02f8004")
+_AV1 = b"\x12\x00" + _SEQUENCE_HEADER + av1.with_size(b"\x30\x10" + bytes(2500))
 _JPEG = build_headers(Headers(160, 120, "4:2:2", bytes(range(1, 129)), 8)) + bytes(1500) + EOI
 
 
@@ -32,6 +36,25 @@ SEEDS = [
             Packet(b"\x90\xf0\x81\x23\x01\x40" + _KEYFRAME),
             Packet(b"\x90\x80\x12\x31" + bytes(1400), timestamp=1),
             Packet(b"\x80\x80\x12end", timestamp=1, marker=True),
+        ]
+    ),
+    _sent(Vp9(), _VP9_KEYFRAME),
+    write_packets(
+        [
+            Packet(bytes.fromhex("aa 8123 00 07 3801400f00028001e0020405 01") + _VP9_KEYFRAME),
+            Packet(b"\xac\x81\x23\x02\x07\x86" + bytes(1400), marker=True),
+            Packet(b"\xf8\x12\x20\x03\x02\x86" + bytes(30), timestamp=1),
+            Packet(b"\x54\x02end", timestamp=1, marker=True),
+        ]
+    ),
+    _sent(Av1(), _AV1),
+    write_packets(
+        [
+            Packet(b"\x68\x02\x12\x00" + b"\x0d" + _SEQUENCE_HEADER + b"\x30\x10begins"),
+            Packet(b"\x90" + bytes(1400)),
+            Packet(b"\x00\x06\x2c\x48\x10abc\x02\x28x", marker=True),
+            Packet(b"\x50\x30\x30" + bytes(40), timestamp=1),
+            Packet(b"\x90end", timestamp=1, marker=True),
         ]
     ),
     _sent(Mjpeg(), _JPEG),
@@ -72,6 +95,11 @@ def _on_their_way_in(codec: Codec, packets: list[Packet]) -> None:
             assert frame.endswith(EOI)
         if isinstance(codec, Vp8) and unit.keyframe:
             picture_size(frame)
+        if isinstance(codec, Vp9) and unit.keyframe:
+            vp9.parse_keyframe(frame)
+        if isinstance(codec, Av1):
+            obus = av1.split_obus(frame)
+            assert b"".join(map(av1.with_size, obus)) == frame
 
 
 def _from_publishers_to_viewers(codec: Codec, packets: list[Packet]) -> None:

@@ -1,7 +1,7 @@
 """The codec that an SDP's rtpmap and fmtp mean."""
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import G711, H264, H265, L16, Aac, Codec, Mjpeg, Opus, Vp8
+from streamsocket.media.codec import G711, H264, H265, L16, Aac, Av1, Codec, Mjpeg, Opus, Vp8, Vp9
 from streamsocket.rtp.payload import codec_from_sdp, depacketizer, sdp_attributes
 
 _CODECS: list[Codec] = [
@@ -17,6 +17,9 @@ _CODECS: list[Codec] = [
     Opus(),
     Opus(1),
     Vp8(),
+    Vp9(profile=2),
+    Av1(),
+    Av1(bytes.fromhex("080000002d4cffb3c02f8004")),
     Mjpeg(),
     G711("pcma", 16_000, 2),
     L16(48_000, 2),

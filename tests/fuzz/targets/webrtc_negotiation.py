@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from streamsocket.errors import ParseError
-from streamsocket.media.codec import H264, Opus, Track, Vp8
+from streamsocket.media.codec import H264, Av1, Opus, Track, Vp8, Vp9
 from streamsocket.webrtc import sdp, sdp_answer
 from streamsocket.webrtc.certificate import own_certificate
 from streamsocket.webrtc.ice import Credentials
@@ -13,7 +13,10 @@ _OFFERS = Path(__file__).parents[2] / "unit" / "webrtc_offers"
 SEEDS = [path.read_bytes() for path in sorted(_OFFERS.glob("*.sdp"))]
 
 _H264 = Track(H264(sps=b"\x67\x42\xc0\x1f", pps=b"\x68\xce\x3c\x80"))
-_TRACKS = [[(_H264, 1), (Track(Opus()), 2)], [(Track(Vp8()), 3)]]
+_TRACKS = [
+    [(0, _H264, 1), (1, Track(Opus()), 2)],
+    *([(0, Track(codec), 3)] for codec in (Vp8(), Vp9(profile=2), Av1())),
+]
 _TRANSPORT = sdp_answer.Transport(
     Credentials("abcd", "x" * 24), own_certificate().fingerprint, candidates=()
 )

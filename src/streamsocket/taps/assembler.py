@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from streamsocket.errors import ParseError
 from streamsocket.media.access_unit import AccessUnit
 from streamsocket.media.codec import Codec, Track
-from streamsocket.record.link import Packets
 from streamsocket.rtp.payload import depacketizer
+from streamsocket.taps.packets import Packets
 
 _MARKER = 0x80
 _PADDING = 0x20

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import pytest
 from tests.unit.hub_helpers import HubUnderTest, batch, hub_under_test
 
-from streamsocket.record import feed as feed_module
-from streamsocket.record.feed import Feed, Tap
-from streamsocket.record.link import Decoder, Event, Over, Packets
+from streamsocket.record.link import Decoder, Event, Over, encode_event
+from streamsocket.record.tap import Tap
+from streamsocket.taps.feed import GATHER_BYTES, Feed
+from streamsocket.taps.packets import Packets
 
 
 class FeedUnderTest:
@@ -24,7 +25,7 @@ class FeedUnderTest:
         self.theirs.setblocking(False)
         self._ours = ours
         self._decoder = Decoder()
-        self.feed = Feed(hub.loop, ours)
+        self.feed = Feed(hub.loop, ours, gather_s=0.1, max_age_s=10.0, max_bytes=64 << 20)
         self.tap: Tap | None = None
 
     def follow(self) -> Tap:
@@ -81,7 +82,7 @@ def gops(bench: FeedUnderTest, count: int, *, first: int = 0, size: int = 1000) 
 def test_everything_arrives_in_order_sound_first(bench: FeedUnderTest) -> None:
     bench.follow()
     gops(bench, 3)
-    bench.feed.event(Over(1))
+    bench.feed.gather(encode_event(Over(1)))
     bench.hub.run(0.15)
     *packets, last = bench.received()
     assert last == Over(1)
@@ -100,7 +101,7 @@ def test_what_streams_flush_is_gathered(bench: FeedUnderTest) -> None:
     gops(bench, 20)
     bench.hub.run(0.15)
     assert sum(sends) > 200 * 1100
-    assert len(sends) == -(-sum(sends) // (feed_module.GATHER_BYTES + 1100))
+    assert len(sends) == -(-sum(sends) // (GATHER_BYTES + 1100))
 
 
 def test_a_recording_begins_with_the_group_of_pictures_that_is_there(bench: FeedUnderTest) -> None:
@@ -124,10 +125,8 @@ def test_a_stall_is_bridged(bench: FeedUnderTest) -> None:
     assert tap.skipped_packets == 0
 
 
-def test_past_its_bound_a_stall_costs_whole_groups_and_is_counted(
-    bench: FeedUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed_module, "MAX_BYTES", 3_000_000)
+def test_past_its_bound_a_stall_costs_whole_groups_and_is_counted(bench: FeedUnderTest) -> None:
+    bench.feed.max_bytes = 3_000_000
     tap = bench.follow()
     gops(bench, 20, size=60_000)
     assert bench.feed.overrun
@@ -148,10 +147,8 @@ def test_past_its_bound_a_stall_costs_whole_groups_and_is_counted(
     assert lost == 200 - len(pictures(before)) + 1
 
 
-def test_what_waits_for_too_long_counts_as_too_much(
-    bench: FeedUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed_module, "MAX_AGE_S", 0.05)
+def test_what_waits_for_too_long_counts_as_too_much(bench: FeedUnderTest) -> None:
+    bench.feed.max_age_s = 0.05
     bench.follow()
     gops(bench, 1, size=60_000)
     gops(bench, 4, first=1, size=60_000)
@@ -162,12 +159,10 @@ def test_what_waits_for_too_long_counts_as_too_much(
     assert bench.feed.overrun
 
 
-def test_a_recorder_that_reads_nothing_for_ever_is_given_up(
-    bench: FeedUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed_module, "MAX_BYTES", 200_000)
+def test_a_recorder_that_reads_nothing_for_ever_is_given_up(bench: FeedUnderTest) -> None:
+    bench.feed.max_bytes = 200_000
     for _ in range(100_000):
-        bench.feed.event(Over(1))
+        bench.feed.gather(encode_event(Over(1)))
     assert not bench.feed._waiting
     while bench.theirs.recv(1 << 20):
         pass  # to the end: the socket was shut down
@@ -184,7 +179,7 @@ def test_a_recorder_that_is_gone_is_no_error(bench: FeedUnderTest) -> None:
 
 def test_drain_returns_when_all_is_written_or_time_is_over(bench: FeedUnderTest) -> None:
     bench.follow()
-    bench.feed.event(Over(1))
+    bench.feed.gather(encode_event(Over(1)))
     bench.hub.loop.run_until_complete(bench.feed.drain(5))
     assert bench.received() == [Over(1)]
     gops(bench, 10, size=60_000)

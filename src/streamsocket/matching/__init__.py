@@ -1,0 +1,1 @@
+"""What a stream has against what a viewer can play."""

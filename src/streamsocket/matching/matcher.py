@@ -1,0 +1,62 @@
+"""A stream's tracks for one viewer: its own, and renditions that are made when they are needed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from streamsocket.errors import ParseError
+from streamsocket.hub.stream import Stream
+from streamsocket.hub.track import StreamTrack
+from streamsocket.matching.ability import Ability, Form
+from streamsocket.matching.match import match
+from streamsocket.matching.target import Target
+from streamsocket.media.codec import H264, H265
+from streamsocket.media.h264 import parse_sps as parse_h264_sps
+from streamsocket.media.h265 import parse_sps as parse_h265_sps
+
+
+class Converter(Protocol):
+    """Makes renditions."""
+
+    async def obtain(self, stream: Stream, index: int, target: Target) -> StreamTrack:
+        """The rendition of that published track; made, if there is none, and waited for.
+
+        Raises `StreamSocketError` where it can't be made.
+        """
+
+
+class Matcher:
+    """Finds the tracks for a viewer."""
+
+    def __init__(self, converter: Converter | None = None) -> None:
+        """Without a `converter`, everything is passed on as it is."""
+        self._converter = converter
+
+    async def tracks_for(self, stream: Stream, ability: Ability) -> list[StreamTrack]:
+        """The tracks that the viewer is to get, in the order of the stream's own.
+
+        Raises `NothingFitsError`, and `StreamSocketError` where a rendition can't be made.
+        """
+        forms = [form_of(track) for track in stream.tracks]
+        picks = match(forms, ability, converts=self._converter is not None)
+        tracks = []
+        for pick in picks:
+            if pick.target and self._converter:
+                tracks.append(await self._converter.obtain(stream, pick.track, pick.target))
+            else:
+                tracks.append(stream.tracks[pick.track])
+        return tracks
+
+
+def form_of(track: StreamTrack) -> Form:
+    """What a published track is, by its parameters and by what has come of it."""
+    codec = track.track.codec
+    reordering = None
+    try:
+        if isinstance(codec, H264):
+            reordering = parse_h264_sps(codec.sps).max_reorder
+        elif isinstance(codec, H265):
+            reordering = parse_h265_sps(codec.sps).max_reorder
+    except ParseError:
+        pass  # what comes will show it
+    return Form(codec, track.reorders or bool(reordering))

@@ -1,0 +1,1 @@
+"""What child processes get of streams: batches, fed within bounds, and put together again."""

@@ -1,0 +1,1 @@
+"""One live track turned into another codec, in a child process of its own."""
