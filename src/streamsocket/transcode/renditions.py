@@ -41,6 +41,7 @@ class Renditions:
         self._hub = hub
         self._most = most
         self._by_stream: dict[Stream, dict[tuple[int, Target], Rendition]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         hub.subscribe(self._stream_changed)
 
     async def obtain(self, stream: Stream, index: int, target: Target) -> StreamTrack:
@@ -48,16 +49,20 @@ class Renditions:
 
         Raises `ConversionError` where it can't be made.
         """
+        if self._hub.find(stream.name) is not stream:
+            raise _ended(stream)  # while another rendition was waited for
         own = self._by_stream.setdefault(stream, {})
         rendition = own.get((index, target))
+        is_one_more = rendition is None or not rendition.runs
+        if is_one_more and sum(each.runs for each in self._all()) >= self._most:
+            tracks = "1 track is" if self._most == 1 else f"{self._most} tracks are"
+            raise ConversionError(
+                f"{tracks} being transcoded already, the most this server does: "
+                "try again later, or raise transcoding.max."
+            )
         if rendition is None:
             rendition = Rendition(self._loop, stream, stream.tracks[index], target)
             own[index, target] = rendition
-        if not rendition.runs and sum(each.runs for each in self._all()) >= self._most:
-            raise ConversionError(
-                f"{self._most} tracks are being transcoded already, the most this server does: "
-                "try again later, or raise transcoding.max."
-            )
         rendition.wanted()
         return await rendition.ready()
 
@@ -66,9 +71,9 @@ class Renditions:
         return [each for each in self._by_stream.get(stream, {}).values() if each.runs]
 
     async def stop(self) -> None:
-        """End all transcoders."""
+        """End all transcoders, for good."""
         self._hub.unsubscribe(self._stream_changed)
-        await asyncio.gather(*(each.stop() for each in self._all()))
+        await asyncio.gather(*(each.stop() for each in self._all()), *self._ending)
 
     def _all(self) -> list[Rendition]:
         return [each for own in self._by_stream.values() for each in own.values()]
@@ -76,7 +81,9 @@ class Renditions:
     def _stream_changed(self, stream: Stream) -> None:
         if self._hub.find(stream.name) is not stream:
             for rendition in self._by_stream.pop(stream, {}).values():
-                rendition.end()
+                ending = self._loop.create_task(rendition.stop())
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
         elif stream.publication:
             for rendition in self._by_stream.get(stream, {}).values():
                 rendition.begin_publication()
@@ -101,6 +108,7 @@ class Rendition:
         self._waiting: list[Future[StreamTrack]] = []
         self._wanted_until = 0.0
         self._sweeper: TimerHandle | None = None
+        self._over = False
 
     @property
     def runs(self) -> bool:
@@ -128,11 +136,11 @@ class Rendition:
     def wanted(self) -> None:
         """Make it, from now until nobody takes it any more."""
         self._wanted_until = time.monotonic() + UNWATCHED_S
-        if self._transcoder:
+        if self._transcoder or self._over:
             return
         from streamsocket.transcode.transcoder import Transcoder  # few servers need it
 
-        transcoder = self._transcoder = Transcoder(
+        self._transcoder = Transcoder(
             self._stream.name,
             self.source.track,
             self.target,
@@ -141,13 +149,9 @@ class Rendition:
             on_batches=self._made,
             on_message=self._said,
             on_keyframe_wanted=lambda: self._stream.request_keyframe(self.source),
+            on_started=self._started,
         )
-        transcoder.start()
-        if self.source.is_video:
-            # What is shown now can be decoded only from where it began.
-            transcoder.write(self.source.cache.group(), self.source.place(0.0))
-            if not self.source.cache.bytes:
-                self._stream.request_keyframe(self.source)
+        self._transcoder.start()
         self._stream.taps.append(self._tap)
         self._sweep()
 
@@ -162,7 +166,7 @@ class Rendition:
             self._transcoder.begin_publication(self.source.track)
 
     def end(self) -> None:
-        """Make it no more."""
+        """Make it no more, until it is wanted again."""
         if self._transcoder is None:
             return
         if self._sweeper:
@@ -178,9 +182,21 @@ class Rendition:
             self.track.cache.clear()
 
     async def stop(self) -> None:
-        """Make it no more, and wait until nothing is left of it."""
+        """Make it never again: the stream is over. Wait until nothing is left of it."""
+        self._over = True
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(_ended(self._stream))
         self.end()
         await asyncio.gather(*self._ending)
+
+    def _started(self) -> None:
+        """A process has begun, perhaps once more: it knows nothing of what came before."""
+        if self._transcoder and self.source.is_video:
+            # What is shown now can be decoded only from where it began.
+            self._transcoder.write(self.source.cache.group(), self.source.place(0.0))
+            if not self.source.cache.bytes:
+                self._stream.request_keyframe(self.source)
 
     def _tap(self, tracks: Sequence[StreamTrack]) -> None:
         if self._transcoder and self.source.pending:
@@ -211,3 +227,7 @@ class Rendition:
             self.end()
         else:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _ended(stream: Stream) -> ConversionError:
+    return ConversionError(f"'{stream.name}' has ended.")

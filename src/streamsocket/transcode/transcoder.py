@@ -66,6 +66,7 @@ class Transcoder:
         on_batches: Callable[[list[Batch]], None],
         on_message: Callable[[str | None], None] = lambda message: None,
         on_keyframe_wanted: Callable[[], None] = lambda: None,
+        on_started: Callable[[], None] = lambda: None,
     ) -> None:
         """`name` is the stream's, for messages.
 
@@ -74,6 +75,7 @@ class Transcoder:
         timestamps that count from the stream's beginning in ticks of the new track's clock.
         `on_message` is told what is wrong, a sentence, and None when it is over;
         `on_keyframe_wanted` that nothing can be made before the publisher sends a keyframe.
+        `on_started` is told that a process has begun: it is to be given what it needs to know.
         """
         self._name = name
         self._track = track
@@ -83,6 +85,7 @@ class Transcoder:
         self._on_batches = on_batches
         self._on_message = on_message
         self._on_keyframe_wanted = on_keyframe_wanted
+        self._on_started = on_started
         self._is_video = track.kind == "video"
         self._made: Track | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,6 +100,8 @@ class Transcoder:
         self._stopping = False
         self._failure: str | None = None
         self._crashed = False
+        self._is_fruitless = False
+        """Two processes in a row have ended before they made anything."""
         self._message: str | None = None
         self._exit_task: asyncio.Task[None] | None = None
 
@@ -173,6 +178,8 @@ class Transcoder:
         )
         self._loop.add_reader(self._socket, self._read)
         self._tell(Begin(self._track))
+        if not self._is_fruitless:  # or else by what it would be given
+            self._on_started()
 
     @property
     def _does(self) -> str:
@@ -237,7 +244,7 @@ class Transcoder:
 
     def _recovered(self) -> None:
         if self._crashed:
-            self._crashed = False
+            self._crashed = self._is_fruitless = False
             self._say(None)
 
     def _disconnected(self) -> None:
@@ -256,6 +263,7 @@ class Transcoder:
 
     def _retry_later(self, reason: str) -> None:
         pause_s = self._backoff.next_s()
+        self._is_fruitless = self._crashed
         self._crashed = True
         self._say(f"{reason} It starts again in {pause_s:.1f} s.")
         self._retry = self._loop.call_later(pause_s, self._spawn_again)
