@@ -25,7 +25,6 @@ NAMES = {
 }
 
 _CHROMIUM = (
-    "--headless=new",
     "--no-sandbox",  # as root, as containers have it
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -35,6 +34,8 @@ _CHROMIUM = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream=fps=30",
 )
+_UNSEEN = ("--headless=new",)
+_SEEN = ("--kiosk", "--window-position=0,0", "--window-size=1280,800")
 
 
 _CLONE_NEWNET = 0x4000_0000
@@ -54,9 +55,10 @@ def find(browser: str) -> str | None:
     return next((path for name in NAMES[browser] if (path := shutil.which(name))), None)
 
 
-def _command(executable: str, profile: str, url: str) -> list[str]:
+def _command(executable: str, profile: str, url: str, seen: bool) -> list[str]:
     if "firefox" not in executable:
-        return [executable, *_CHROMIUM, f"--user-data-dir={profile}", url]
+        where = _SEEN if seen else _UNSEEN
+        return [executable, *where, *_CHROMIUM, f"--user-data-dir={profile}", url]
     preferences = "".join(f"user_pref({each});\n" for each in _FIREFOX)
     (Path(profile) / "user.js").write_text(preferences)
     return [executable, "--headless", "--no-remote", "--profile", profile, url]
@@ -83,8 +85,13 @@ class Page:
 
 
 @contextmanager
-def showing(executable: str, html: str, *, namespace: str | None = None) -> Iterator[Page]:
-    """Show a page in a browser of its own, in a network namespace if it says so."""
+def showing(
+    executable: str, html: str, *, namespace: str | None = None, seen: bool = False
+) -> Iterator[Page]:
+    """Show a page in a browser of its own, in a network namespace if it says so.
+
+    If it is to be `seen`, it fills the screen that DISPLAY names: Chromium alone can do that.
+    """
     page = Page()
     server = ThreadingHTTPServer(("", 0), _handler(html, page), bind_and_activate=False)
     server.socket.close()
@@ -97,7 +104,7 @@ def showing(executable: str, html: str, *, namespace: str | None = None) -> Iter
         url = f"http://localhost:{server.socket.getsockname()[1]}/"
         prefix = ["ip", "netns", "exec", namespace] if namespace else []
         browser = subprocess.Popen(
-            [*prefix, *_command(executable, profile, url)],
+            [*prefix, *_command(executable, profile, url, seen)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -294,3 +294,8 @@ def test_sound_has_to_be_declared(far: Far) -> None:
         pytest.raises(ArgumentError, match="has no sound: make it with audio="),
     ):
         publisher.write_audio(np.zeros(960, np.float32))
+
+
+def test_what_is_no_ice_server_is_refused_by_the_arguments_name() -> None:
+    with pytest.raises(ArgumentError, match=r"^ice_servers: 'http://x' is no STUN or TURN server"):
+        ss.Publisher("http://127.0.0.1:1/cam/whip", ice_servers=["http://x"])

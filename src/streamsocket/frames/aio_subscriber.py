@@ -17,7 +17,6 @@ from streamsocket.errors import (
     ArgumentError,
     ClosedError,
     ConnectError,
-    ParseError,
     TimedOutError,
 )
 from streamsocket.frames.catching_up import CatchingUp
@@ -26,10 +25,10 @@ from streamsocket.frames.decoders import PictureDecoder, SoundDecoder
 from streamsocket.frames.decoding import Decoding, T
 from streamsocket.frames.frame import AudioBlock, Clock, Frame
 from streamsocket.frames.hardware import SOFTWARE, check_decoder
+from streamsocket.frames.ice_argument import checked_ice_servers
 from streamsocket.frames.states import State, StateChange
 from streamsocket.media.codec import Kind
 from streamsocket.rtsp.url import without_credentials
-from streamsocket.webrtc.ice_server import IceServer
 
 MAX_QUEUE = 256
 """Pictures, or pieces of sound, that wait for somebody who is slow: 5 to 10 s."""
@@ -96,7 +95,7 @@ class Subscriber:
         if not isinstance(max_queue, int) or max_queue < 1:
             raise ArgumentError(f"max_queue: {max_queue!r} is not a number of pictures from 1 on.")
         check_decoder(decoder)
-        self._ice_servers = _read_ice_servers(ice_servers)
+        self._ice_servers = checked_ice_servers(ice_servers)
         self._url = url
         self.url = without_credentials(url)
         """What it was told, without user and password."""
@@ -454,10 +453,3 @@ def check_timeout(timeout: float) -> None:
     """Raise ArgumentError where that is no number of seconds to wait."""
     if not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         raise ArgumentError(f"timeout: {timeout!r} is not a number of seconds above 0.")
-
-
-def _read_ice_servers(texts: Sequence[str]) -> tuple[IceServer, ...]:
-    try:
-        return tuple(IceServer.parse(text) for text in texts)
-    except ParseError as error:
-        raise ArgumentError(f"ice_servers: {error}") from None

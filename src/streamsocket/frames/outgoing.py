@@ -17,6 +17,7 @@ from streamsocket.hub.stream import Publication
 from streamsocket.media.codec import Track
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.status import ForwardStatus
+from streamsocket.webrtc.ice_server import IceServer
 
 _NAME = "published"
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 4.0
@@ -36,6 +37,7 @@ class Outgoing:
         transport: PushTransport,
         request_keyframe: Callable[[], None],
         on_state: Callable[[StateChange], None],
+        ice_servers: Sequence[IceServer] = (),
     ) -> None:
         """`on_state` is told of every change; `live` is when a keyframe is wanted, too."""
         loop = asyncio.get_running_loop()
@@ -57,6 +59,7 @@ class Outgoing:
             transport=transport,
             on_status=self._changed,
             backoff=Backoff(_FIRST_RETRY_S, _LAST_RETRY_S),
+            ice_servers=ice_servers,
         )
 
     async def open(self, timeout_s: float) -> None:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Literal, NoReturn, Self
@@ -16,6 +16,7 @@ from streamsocket.errors import ArgumentError, ClosedError, ParseError, StreamSo
 from streamsocket.frames.background import Background
 from streamsocket.frames.encoding import Encoding, Made
 from streamsocket.frames.frame import Frame
+from streamsocket.frames.ice_argument import checked_ice_servers
 from streamsocket.frames.outgoing import Outgoing
 from streamsocket.frames.pictures_in import (
     MAX_SIDE,
@@ -32,6 +33,7 @@ from streamsocket.rtmp.address import parse_push_url
 from streamsocket.rtsp.push import PushTransport
 from streamsocket.rtsp.url import parse_server_url, without_credentials
 from streamsocket.webrtc.endpoint import is_http, is_whip, parse_endpoint
+from streamsocket.webrtc.ice_server import IceServer
 
 _ENCODER_PATIENCE_S = 0.5
 _LEAVE_S = 1.4
@@ -75,6 +77,7 @@ class Publisher:
         repeat_after: float | None = 1.0,
         encoder: Literal["auto", "software"] | str | None = None,
         on_state: Callable[[StateChange], object] | None = None,
+        ice_servers: Sequence[str] = (),
     ) -> None:
         """Nothing is connected to yet.
 
@@ -99,7 +102,8 @@ class Publisher:
         `udp`, `tcp`. `timeout`: how many seconds the first connection may take, and
         `write(block=True)`. `repeat_after`: after so many seconds without a picture the last one is
         sent again; None: never, and a server may then give the stream up. `on_state`: called at
-        each change of state, in a thread of its own; it must not block.
+        each change of state, in a thread of its own; it must not block. `ice_servers`: for WebRTC,
+        `stun:HOST:PORT` or `turn:USER:PASSWORD@HOST:PORT`, instead of what the server tells of.
 
         Raises ArgumentError.
         """
@@ -139,6 +143,7 @@ class Publisher:
             repeat_after_s=repeat_after,
             transport=transport,
             on_state=on_state,
+            ice_servers=checked_ice_servers(ice_servers),
         )
 
     def __reduce__(self) -> NoReturn:
@@ -309,6 +314,7 @@ class _Line:
         repeat_after_s: float | None,
         transport: PushTransport,
         on_state: Callable[[StateChange], object] | None,
+        ice_servers: Sequence[IceServer],
     ) -> None:
         self.state: State = "connecting"
         self.encoding = Encoding(
@@ -325,6 +331,7 @@ class _Line:
         # Bursts of pictures that stand for themselves are too large for the buffers of UDP.
         self._transport = "tcp" if transport == "auto" and video.codec == "mjpeg" else transport
         self._on_state = on_state
+        self._ice_servers = ice_servers
         self._ending = threading.RLock()  # a callback may close, too
         self._background: Background | None = None
         self._outgoing: Outgoing | None = None
@@ -389,6 +396,7 @@ class _Line:
             transport=self._transport,
             request_keyframe=self.encoding.request_keyframe,
             on_state=self._changed,
+            ice_servers=self._ice_servers,
         )
         await self._outgoing.open(timeout_s)
 

@@ -42,6 +42,7 @@ class Renditions:
         self._most = most
         self._by_stream: dict[Stream, dict[tuple[int, Target], Rendition]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._stopped = False
         hub.subscribe(self._stream_changed)
 
     async def obtain(self, stream: Stream, index: int, target: Target) -> StreamTrack:
@@ -49,7 +50,7 @@ class Renditions:
 
         Raises `ConversionError` where it can't be made.
         """
-        if self._hub.find(stream.name) is not stream:
+        if self._stopped or self._hub.find(stream.name) is not stream:
             raise _ended(stream)  # while another rendition was waited for
         own = self._by_stream.setdefault(stream, {})
         rendition = own.get((index, target))
@@ -72,6 +73,7 @@ class Renditions:
 
     async def stop(self) -> None:
         """End all transcoders, for good."""
+        self._stopped = True
         self._hub.unsubscribe(self._stream_changed)
         await asyncio.gather(*(each.stop() for each in self._all()), *self._ending)
 

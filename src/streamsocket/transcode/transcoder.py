@@ -101,7 +101,8 @@ class Transcoder:
         self._failure: str | None = None
         self._crashed = False
         self._is_fruitless = False
-        """Two processes in a row have ended before they made anything."""
+        """Two processes in a row have ended before they made anything, perhaps of what they were
+        given to begin with."""
         self._message: str | None = None
         self._exit_task: asyncio.Task[None] | None = None
 
@@ -178,7 +179,7 @@ class Transcoder:
         )
         self._loop.add_reader(self._socket, self._read)
         self._tell(Begin(self._track))
-        if not self._is_fruitless:  # or else by what it would be given
+        if not self._is_fruitless:
             self._on_started()
 
     @property
