@@ -48,8 +48,9 @@ class Sightings:
 class Watcher:
     """Looks at the blocks along the bottom edge of a window's picture, from `start` to `stop`."""
 
-    def __init__(self, display: Display, window: str) -> None:
-        x, y, width, height = display.geometry(window)
+    def __init__(self, display: Display, window: str | None = None) -> None:
+        """Without a window, the picture is in the upper left corner of the screen."""
+        x, y, width, height = display.geometry(window) if window else (0, 0, *SIZE)
         assert (width, height) == SIZE, f"the window is {width}x{height}"
         self._lines = yardstick.code_height(height)
         self._input = f"{display.name}+{x},{y + height - self._lines}"

@@ -35,7 +35,7 @@ _CHROMIUM = (
     "--use-fake-device-for-media-stream=fps=30",
 )
 _UNSEEN = ("--headless=new",)
-_SEEN = ("--kiosk", "--window-position=0,0", "--window-size=1280,800")
+_SEEN = ("--kiosk", "--window-position=0,0", "--window-size=1281,801")  # less one
 
 
 _CLONE_NEWNET = 0x4000_0000

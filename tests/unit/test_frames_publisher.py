@@ -298,4 +298,4 @@ def test_sound_has_to_be_declared(far: Far) -> None:
 
 def test_what_is_no_ice_server_is_refused_by_the_arguments_name() -> None:
     with pytest.raises(ArgumentError, match=r"^ice_servers: 'http://x' is no STUN or TURN server"):
-        ss.Publisher("http://127.0.0.1:1/cam/whip", ice_servers=["http://x"])
+        Publisher("http://127.0.0.1:1/cam/whip", ice_servers=["http://x"])
