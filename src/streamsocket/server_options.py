@@ -96,7 +96,7 @@ def webrtc_options(host: str, port: int, settings: Settings) -> WebRtcOptions:
         port,
         tcp=settings.webrtc.tcp,
         max_peers=settings.webrtc.max_peers,
-        addresses=settings.webrtc.addresses,
+        public_hosts=settings.webrtc.public_host,
         publisher_timeout_s=settings.publish.timeout_s,
         replace_publishers=settings.publish.replace,
     )

@@ -88,6 +88,7 @@ class Server:
         loop = asyncio.get_running_loop()
         self.hub = Hub(loop)
         self.renditions = Renditions(loop, self.hub, most=2)
+        self._closed = False
         self.keyframe_requests = 0
         self.publication = self.hub.publish("lobby", [VIDEO, SOUND], self._count)
         found = self.hub.find("lobby")
@@ -106,8 +107,10 @@ class Server:
         return asyncio.create_task(self.renditions.obtain(self.stream, index, target))
 
     async def close(self) -> None:
-        await self.renditions.stop()
-        self.hub.close()
+        if not self._closed:
+            self._closed = True
+            await self.renditions.stop()
+            self.hub.close()
 
 
 def with_server(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -443,12 +446,12 @@ async def test_other_codecs_of_a_new_publisher_are_another_stream(server: Server
 
 @with_server
 async def test_nothing_is_left_when_the_server_stops(server: Server) -> None:
-    StandIn.knows = MADE
-    await server.obtain()
     StandIn.knows = MADE_SOUND
     await server.obtain(1, AAC)
-    other = server.hub.publish("other", [VIDEO, SOUND])
+    server.hub.publish("other", [VIDEO, SOUND])
+    other = server.hub.find("other")
+    assert other
+    await server.renditions.obtain(other, 1, AAC)
     server.hub.remove("lobby")  # just before
-    await server.renditions.stop()
+    await server.close()
     assert [each.told[-1] for each in StandIn.all] == ["stopped", "stopped"]
-    other.close()

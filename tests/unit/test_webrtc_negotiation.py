@@ -53,3 +53,13 @@ def test_viewers_are_sent_what_they_decode(codec: Codec, payload_type: int) -> N
 def test_a_profile_that_a_viewer_lacks_is_explained() -> None:
     with pytest.raises(NothingFitsError, match="The track is VP9"):
         plan_watching(offer("firefox_recvonly"), [(0, Track(Vp9(profile=2)), 1)])
+
+
+def test_publishers_are_asked_for_opus_in_stereo_with_fec() -> None:
+    plan = plan_publishing(offer("chromium_sendonly"))
+    [opus] = [
+        each.choice.format.parameters
+        for each in plan.accepted.values()
+        if each.choice.format.encoding == "opus"
+    ]
+    assert opus == {"minptime": "10", "useinbandfec": "1", "stereo": "1"}

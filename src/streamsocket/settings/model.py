@@ -54,11 +54,14 @@ def _multicast_network(text: str) -> str:
     return str(network)
 
 
-def _ip_address(text: str) -> str:
+def _public_host(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise ValueError(f"'{text[:60]}' is no IP address") from None
+        pass
+    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?", text):
+        raise ValueError(f"'{text[:60]}' is neither a host's name nor an IP address") from None
+    return text
 
 
 def _host_name(text: str) -> str:
@@ -122,8 +125,8 @@ Md5Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=32))]
 Sha256Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=64))]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(max_length=100)]
-Addresses = Annotated[
-    tuple[Annotated[str, AfterValidator(_ip_address)], ...],
+PublicHosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_public_host)], ...],
     BeforeValidator(_listed),
     Field(max_length=16),
 ]
@@ -287,10 +290,10 @@ class WebrtcSettings(_Group):
     max_peers: Count = Field(
         default=4000, description="How many may watch and publish by WebRTC at once."
     )
-    addresses: Addresses = Field(
+    public_host: PublicHosts = Field(
         default=(),
-        description="IP addresses by which browsers reach the port, where they are not this "
-        "machine's own: behind a router or in a container.",
+        description="The name or the IP address by which browsers reach the port, where it isn't "
+        "this machine's own: behind a router (NAT) or in a container. A list for several.",
     )
     ice_servers: IceServers = Field(
         default=(),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
+import logging
+import math
 import os
 import socket
+from collections.abc import Sequence
 
 from streamsocket.errors import StreamSocketError
 from streamsocket.listening import listening_socket
+
+_log = logging.getLogger("streamsocket.webrtc")
+
+_LOOK_UP_S = 2.0
+_LOOK_UP_AGAIN_S = 60.0
 
 # As much as a keyframe for many viewers; the kernel gives what it is allowed to.
 _SEND_BUFFER_BYTES = 4 * 1024 * 1024
@@ -87,6 +96,38 @@ def reachable(udp_socket: socket.socket, by: str) -> list[tuple[str, int]]:
         families.append(socket.AF_INET6)
     hosts = [by, *(own_address(family, elsewhere) for family, elsewhere in _ELSEWHERE)]
     return [(each, port) for each in dict.fromkeys(hosts) if _is_of(each, families)]
+
+
+class PublicHosts:
+    """What this machine is called from outside, where a router or a container hides its addresses.
+
+    Names are looked up when somebody asks, and once a minute at most: the address that a provider
+    gives may change.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hosts: Sequence[str]) -> None:
+        self._loop = loop
+        self._hosts = hosts
+        self._found: dict[str, tuple[float, list[str]]] = {}
+
+    async def addresses(self) -> list[str]:
+        """The IP addresses, in the order of the hosts; a name that isn't known gives none."""
+        found = [each for host in self._hosts for each in await self._look_up(host)]
+        return list(dict.fromkeys(found))
+
+    async def _look_up(self, host: str) -> list[str]:
+        now = self._loop.time()
+        since, addresses = self._found.get(host, (-math.inf, []))
+        if now - since < _LOOK_UP_AGAIN_S:
+            return addresses
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                answers = await self._loop.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+                addresses = [str(address[0]) for *_, address in answers]
+        except (OSError, TimeoutError) as error:
+            _log.warning("The public host %r is not known here: %s", host, error or "no answer")
+        self._found[host] = now, addresses
+        return addresses
 
 
 def own_address(family: socket.AddressFamily, elsewhere: str) -> str:

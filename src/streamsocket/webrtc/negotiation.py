@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamsocket.errors import ParseError
 from streamsocket.matching.match import NothingFitsError
@@ -181,7 +181,8 @@ def plan_publishing(offer: Description) -> PublishPlan:
                 names = ", ".join(dict.fromkeys(each.encoding for each in media.formats))
                 reasons.append(f"Of the {kind}'s formats ({names}) none can be passed on.")
                 continue
-            answer = Accepted(choice, "recvonly", feedback=_FEEDBACK[kind], extensions=_RECEIVED)
+            wished = replace(choice, format=_wished(choice.format))
+            answer = Accepted(wished, "recvonly", feedback=_FEEDBACK[kind], extensions=_RECEIVED)
             accepted[place] = answer
             codec = codec_of(choice.format)
             ssrc = next(iter(media.sources), None)
@@ -191,6 +192,17 @@ def plan_publishing(offer: Description) -> PublishPlan:
     if not tracks:
         raise NothingFitsError(" ".join(reasons) or "The offer sends neither video nor audio.")
     return PublishPlan(accepted, tracks)
+
+
+def _wished(offered: Format) -> Format:
+    """The format as we like to get it: Opus in stereo, with FEC (RFC 7587, 6.1).
+
+    Browsers send one channel, unless they are told that both are wanted.
+    """
+    if offered.encoding.lower() != "opus":
+        return offered
+    parameters = {**offered.parameters, "stereo": "1", "useinbandfec": "1"}
+    return replace(offered, fmtp=";".join(f"{key}={value}" for key, value in parameters.items()))
 
 
 def _may_receive(offer: Description, media: Media, kind: str) -> bool:

@@ -6,6 +6,7 @@ import secrets
 import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamsocket.auth.access import Access
@@ -17,7 +18,7 @@ from streamsocket.matching.matcher import Matcher
 from streamsocket.names import bad_name_reason, is_stream_name
 from streamsocket.webrtc import sdp, sdp_answer, sdp_fragment, stun
 from streamsocket.webrtc.ability import ability_of
-from streamsocket.webrtc.addresses import bind_both, bind_udp, reachable
+from streamsocket.webrtc.addresses import PublicHosts, bind_both, bind_udp, reachable
 from streamsocket.webrtc.candidate import Candidate, host_candidates
 from streamsocket.webrtc.certificate import own_certificate
 from streamsocket.webrtc.ice import Path
@@ -61,9 +62,9 @@ class WebRtcOptions:
     tcp: bool = True
     """Over TCP too, by the same number."""
     max_peers: int = MAX_PEERS
-    addresses: tuple[str, ...] = ()
-    """IP addresses by which peers reach the port; none: those of this machine that it is bound to.
-    """
+    public_hosts: tuple[str, ...] = ()
+    """Names or addresses by which peers reach the port; none: those of this machine that it is
+    bound to."""
     publisher_timeout_s: float = 10.0
     """A publisher that is silent for longer is gone."""
     replace_publishers: bool = False
@@ -112,6 +113,7 @@ class WebRtcServer:
         self._options = options
         self._access = access
         self._matcher = matcher or Matcher()
+        self._public = PublicHosts(loop, options.public_hosts)
         self._table: IceTable[Peer] = IceTable(options.max_peers, self.refused)
         self._peers: dict[str, Peer] = {}
         self._connecting: dict[Peer, str] = {}
@@ -176,12 +178,13 @@ class WebRtcServer:
         if stream is None:
             raise NoSuchStreamError(f"There is no stream '{name}'.")
         tracks = await self._matcher.tracks_for(stream, ability_of(offer))
+        candidates = await self._candidates(asker.by)
         plan = plan_watching(offer, [(each.index, each.track, each.ssrc) for each in tracks])
         peer = self._add(offer, name, asker.host)
         peer.session = Viewer(
             stream, plan.tracks, peer.ice, self._sender, on_end=lambda: self._end(peer)
         )
-        return self._answer(peer, plan.accepted, asker.by)
+        return self._answer(peer, plan.accepted, candidates)
 
     async def publish(self, name: str, text: str, asker: Asker) -> Answer:
         """Answer the offer of a peer that wants to publish a stream, as `watch` does.
@@ -193,6 +196,7 @@ class WebRtcServer:
         await self._access.admit("publish", name, asker.host, *asker.credentials)
         offer = sdp.parse_offer(text)
         replace = self._options.replace_publishers
+        candidates = await self._candidates(asker.by)
         self._hub.check_free(name, replace=replace)
         plan = plan_publishing(offer)
         peer = self._add(offer, name, asker.host)
@@ -212,20 +216,21 @@ class WebRtcServer:
             lambda: self._end(peer),
             timeout_s=self._options.publisher_timeout_s,
         )
-        return self._answer(peer, plan.accepted, asker.by)
+        return self._answer(peer, plan.accepted, candidates)
 
     async def update(self, name: str, session: str, text: str, tag: str | None, by: str) -> Answer:
         """Take candidates, or restart ICE; `tag` is the ICE session that is meant, `*` any.
 
         Raises `ParseError`, `NoSuchSessionError`, `OtherSessionError`.
         """
+        candidates = await self._candidates(by)
         peer = self._find(name, session)
         fragment = sdp_fragment.parse(text)
         if fragment.restarts(peer.ice.remote):
             if tag not in ("*", peer.tag):
                 raise OtherSessionError("ICE has restarted since: If-Match names another session.")
             credentials = self._table.restart(peer.ice, fragment.credentials)
-            restarted = sdp_fragment.build(peer.offer, credentials, self._candidates(by))
+            restarted = sdp_fragment.build(peer.offer, credentials, candidates)
             return Answer(peer.id, peer.tag, restarted)
         if tag != peer.tag:
             raise OtherSessionError("ICE has restarted since: If-Match names another session.")
@@ -261,16 +266,19 @@ class WebRtcServer:
         self._connecting[peer] = address
         return peer
 
-    def _answer(self, peer: Peer, accepted: dict[int, sdp_answer.Accepted], by: str) -> Answer:
-        transport = sdp_answer.Transport(
-            peer.ice.local, own_certificate().fingerprint, self._candidates(by)
-        )
+    def _answer(
+        self,
+        peer: Peer,
+        accepted: dict[int, sdp_answer.Accepted],
+        candidates: Sequence[Candidate],
+    ) -> Answer:
+        transport = sdp_answer.Transport(peer.ice.local, own_certificate().fingerprint, candidates)
         text = sdp_answer.build(peer.offer, accepted, transport, session_id=secrets.randbits(62))
         return Answer(peer.id, peer.tag, text)
 
-    def _candidates(self, by: str) -> list[Candidate]:
-        addresses = [(host, self.port) for host in self._options.addresses]
-        addresses = addresses or reachable(self._socket, by)
+    async def _candidates(self, by: str) -> list[Candidate]:
+        hosts = await self._public.addresses()
+        addresses = [(host, self.port) for host in hosts] or reachable(self._socket, by)
         return host_candidates(udp=addresses, tcp=addresses if self._tcp is not None else ())
 
     def _end(self, peer: Peer) -> None:
