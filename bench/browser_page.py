@@ -93,6 +93,10 @@ async function behind({name, times, after, during}) {
 
 // Which picture is presented when.
 async function look({name, reads}) {
+  // Who is the first has to wait until what plays sound has started, which it lags behind for long.
+  const first = await watch(name);
+  await first.shown;
+  await sleep(2000);
   const {peer, video, shown} = await watch(name), pictures = [];
   const seen = (now, {presentationTime, expectedDisplayTime, rtpTimestamp}) => {
     pictures.push([code(video), epoch(presentationTime), epoch(expectedDisplayTime), rtpTimestamp]);
@@ -100,6 +104,7 @@ async function look({name, reads}) {
   };
   if (reads) video.requestVideoFrameCallback(seen);
   await shown;
+  await first.leave();
   while (true) {
     const stats = {};
     for (const each of (await peer.getStats()).values())

@@ -7,7 +7,9 @@ its process as the server starts it.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +20,16 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from bench.harness import Figure, cpu_seconds, percentile
+from bench.crowd import Crowd
+from bench.harness import (
+    Figure,
+    Server,
+    cpu_seconds,
+    percentile,
+    running,
+    streamsocket,
+    trouble,
+)
 from bench.movies import cached, noisy_movie
 from streamsocket.client.decode import Decoder
 from streamsocket.matching.target import Target
@@ -128,7 +139,71 @@ def run(quick: bool) -> list[Figure]:
             Figure(f"{what}: sound − picture", worst, "ms p95", GOAL_SYNC_MS, said),
             Figure(f"{what}: CPU of the sound", both[1].cpu, "% of a core", None, ""),
         ]
-    return figures
+    return [*figures, *beside_viewers(pictures, quick)]
+
+
+def beside_viewers(movie: Path, quick: bool) -> list[Figure]:
+    """What a transcoder beside them costs the viewers that don't need it: one server, one run."""
+    viewers, seconds = (50, 5.0) if quick else (100, 15.0)
+    with streamsocket(str(movie)) as server, Crowd(rest_s=0.005) as crowd:
+        crowd.join(server.url + movie.stem, "udp", viewers)
+        alone = _fan_out(server, crowd, seconds)
+        # It takes no B-frames, as browsers don't.
+        watch = [sys.executable, "-c", _PROBE, f"{server.http}/{movie.stem}/whep", str(seconds + 8)]
+        with running(watch):
+            deadline = time.monotonic() + 10.0
+            while not _is_transcoding(server) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            transcodes = _is_transcoding(server)
+            beside = _fan_out(server, crowd, seconds)
+            transcodes = transcodes and _is_transcoding(server)
+        missed = trouble(crowd.totals())
+    nothing = float("nan")
+    said = f"{viewers} viewers over UDP, 720p30 of 2.5 Mbit/s with B-frames; one over WebRTC"
+    return [
+        Figure("transcoding beside viewers: fan-out's cost", beside[0] / alone[0] if transcodes
+               else nothing, "times that without", 1.1,
+               f"{said}; {alone[0]:.2f} and {beside[0]:.2f} µs of the server's own process"),
+        Figure("transcoding beside viewers: loop lag", percentile(beside[1], 99) if transcodes
+               else nothing, "ms p99", 5.0,
+               f"{len(beside[1])} times the worst of the last seconds; without it "
+               f"{percentile(alone[1], 99):.1f} ms"),
+        Figure("transcoding beside viewers: gaps", missed, "packets", 0, ""),
+    ]  # fmt: skip
+
+
+_PROBE = (
+    "import asyncio, sys; from streamsocket.client.probe import probe;"
+    "asyncio.run(probe(sys.argv[1], seconds=float(sys.argv[2])))"
+)
+
+
+def _fan_out(server: Server, crowd: Crowd, seconds: float) -> tuple[float, list[float]]:
+    """CPU of the server's own process a packet in µs, and how late its loop was, in ms."""
+    time.sleep(SETTLE_S)
+    lags = []
+    before, cpu_before, end = crowd.totals(), server.cpu_s()[0], time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        lags.append(1000 * _loop_lag_s(server))
+    packets = crowd.totals().packets - before.packets
+    return (server.cpu_s()[0] - cpu_before) / max(packets, 1) * 1e6, lags
+
+
+def _loop_lag_s(server: Server) -> float:
+    with urllib.request.urlopen(server.http + "/metrics", timeout=5) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("streamsocket_loop_lag_seconds "):
+                return float(line.split()[1])
+    return float("nan")
+
+
+def _is_transcoding(server: Server) -> bool:
+    return any(
+        each["viewers"] and each["track"] and each["track"]["kind"] == "video"
+        for stream in server.get("/api/streams")
+        for each in stream["renditions"]
+    )
 
 
 async def renditions(movie: Path, targets: dict[str, Target], seconds: float) -> list[Rendition]:
