@@ -38,13 +38,13 @@ function code(video) {
   return digits;
 }
 
-async function watch(name) {
+async function watch(name, kinds = ['video', 'audio']) {
   const peer = new RTCPeerConnection(), stream = new MediaStream();
   const video = document.createElement('video');
   Object.assign(video, {autoplay: true, playsInline: true, srcObject: stream});
   document.body.append(video);
   peer.ontrack = event => stream.addTrack(event.track);
-  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, {direction: 'recvonly'});
+  for (const kind of kinds) peer.addTransceiver(kind, {direction: 'recvonly'});
   await peer.setLocalDescription();
   const shown = new Promise(resolve => video.requestVideoFrameCallback(
     () => resolve(performance.now())));
@@ -73,10 +73,10 @@ async function joins({name, times}) {
 }
 
 // What an old viewer and those who join show at the same moments, a while after joining.
-async function behind({name, times, after, during}) {
+async function behind({name, times, settling, after, during}) {
   const old = await watch(name);
   await old.shown;
-  await sleep(options.settling);
+  await sleep(settling);
   for (let number = 0; number < times; number++) {
     const {video, asked, shown, leave} = await watch(name), pairs = [];
     await shown;
@@ -92,12 +92,12 @@ async function behind({name, times, after, during}) {
 }
 
 // Which picture is presented when.
-async function look({name, reads}) {
+async function look({name, kinds, reads}) {
   // Who is the first has to wait until what plays sound has started, which it lags behind for long.
-  const first = await watch(name);
+  const first = await watch(name, kinds);
   await first.shown;
   await sleep(2000);
-  const {peer, video, shown} = await watch(name), pictures = [];
+  const {peer, video, shown} = await watch(name, kinds), pictures = [];
   const seen = (now, {presentationTime, expectedDisplayTime, rtpTimestamp}) => {
     pictures.push([code(video), epoch(presentationTime), epoch(expectedDisplayTime), rtpTimestamp]);
     video.requestVideoFrameCallback(seen);

@@ -35,6 +35,7 @@ BENCHES = {
     "frame_rate": "delivered frame rate against the file's own",
     "sync": "sound against picture in what arrives",
     "window": "the desktop window: first picture, latency, sync by real sound, CPU",
+    "browser": "Chromium: first picture, how live, latency, sync by real sound",
     "frames": "arrays in, arrays out: how soon, times of capture, CPU, growth",
     "lossy": "the window over a network that loses packets and is late",
     "call": "a call on one machine: from the microphone to the other loudspeaker",

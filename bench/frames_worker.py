@@ -22,6 +22,7 @@ import numpy as np
 import streamsocket as ss
 from bench.harness import memory_kb
 from bench.pictures import SIZE, Pictures, number_of
+from streamsocket.sources import yardstick
 
 FPS = 30
 
@@ -36,13 +37,18 @@ def ticks(seconds: float) -> Iterator[int]:
         yield number
 
 
-def publish(url: str, seconds: float, **options: Any) -> Told:
-    """Publish numbered pictures; tell when each was written."""
+def publish(url: str, seconds: float, marked: bool = False, **options: Any) -> Told:
+    """Publish numbered pictures; tell when each was written.
+
+    If they are `marked`, each says so itself, in the test pattern's blocks.
+    """
     pictures, written = Pictures(), []
     image = pictures.draw(0)
     with ss.Publisher(url, fps=FPS, size=SIZE, **options) as publisher:
         for number in ticks(seconds):
             written.append(time.time())
+            for channel in range(3 * marked):
+                yardstick.draw_code(image[:, :, channel], number, written[-1])
             publisher.write(image, written[-1])
             image = pictures.draw(number + 1)
         return {"written": written, "dropped": publisher.dropped, "encoder": publisher.encoder}

@@ -35,8 +35,8 @@ _CHROMIUM = (
     "--use-fake-device-for-media-stream=fps=30",
 )
 _UNSEEN = ("--headless=new",)
-_SEEN = ("--kiosk", "--window-position=0,0", "--window-size=1281,801")  # less one
-
+# Without a window manager a kiosk is as large as it is told to be, less the last line and column.
+_SEEN = ("--kiosk", "--window-position=0,0", "--window-size=1281,801")
 
 _CLONE_NEWNET = 0x4000_0000
 

@@ -11,7 +11,7 @@ _SETTLED_S = 2
 """From then on nothing may be seen of joining."""
 
 _INBOUND = "if (each.type == 'inbound-rtp') told[each.kind] = each;"
-_CODEC = "if (each.type == 'codec') (told.codecs ||= []).push(each.mimeType);"
+_CODEC = " else if (each.type == 'codec') (told.codecs ||= {})[each.id] = each.mimeType;"
 
 
 def page_of(http: str, name: str, *, host: str = "127.0.0.1", port: int) -> str:
@@ -28,15 +28,16 @@ def check_smooth(page: Page, rate: float, codecs: set[str], *, seconds: float = 
     begun = _when(page, lambda report: report["video"]["timestamp"] >= settled_ms, 15)
     end_ms = begun["video"]["timestamp"] + 1000 * seconds
     last = _when(page, lambda report: report["video"]["timestamp"] >= end_ms, 15)
-    assert {*last["codecs"]} == codecs
+    played = {last["codecs"][last[kind]["codecId"]] for kind in ("video", "audio")}
+    assert played == codecs, played
     picture, sound = _grown(begun, last, "video"), _grown(begun, last, "audio")
     took_s = picture["timestamp"] / 1000
-    assert 0.9 * rate < picture["framesDecoded"] / took_s < 1.1 * rate
-    assert (picture["packetsLost"], picture["freezeCount"]) == (0, 0)
-    assert picture["framesDropped"] <= 0.05 * rate * took_s
-    assert sound["packetsLost"] == 0
-    assert sound["totalAudioEnergy"] > 0
-    assert sound["concealedSamples"] < 0.03 * sound["totalSamplesReceived"]
+    assert 0.9 * rate < picture["framesDecoded"] / took_s < 1.1 * rate, picture
+    assert (picture["packetsLost"], picture["freezeCount"]) == (0, 0), picture
+    assert picture["framesDropped"] <= 0.05 * rate * took_s, picture
+    assert sound["packetsLost"] == 0, sound
+    assert sound["totalAudioEnergy"] > 0, sound
+    assert sound["concealedSamples"] < 0.03 * sound["totalSamplesReceived"], sound
 
 
 def _when(page: Page, met: Any, timeout_s: float) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def test_who_is_not_welcome_is_told_so(status: int) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("url", ["", "lobby", "ftp://127.0.0.1/lobby", "http:///whep", "rtsp://", "rtsp://a:b/c"])
+@pytest.mark.parametrize(
+    "url", ["", "lobby", "ftp://127.0.0.1/lobby", "http:///whep", "rtsp://", "rtsp://a:b/c"]
+)
 def test_what_is_no_url_is_told_so(url: str) -> None:
     async def scenario() -> None:
         with pytest.raises(ConnectError):

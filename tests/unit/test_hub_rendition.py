@@ -15,7 +15,8 @@ from streamsocket.media.codec import Track, Vp8
 class RecordingMaker:
     """Notes what the hub asks of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: StreamTrack) -> None:
+        self.source = source
         self.asked: list[str] = []
 
     def wanted(self) -> None:
@@ -47,7 +48,7 @@ def play(hub: HubUnderTest, viewer: Viewer, track: int) -> Reader:
 
 
 def rendition_of(hub: HubUnderTest) -> tuple[StreamTrack, RecordingMaker]:
-    maker = RecordingMaker()
+    maker = RecordingMaker(hub.stream.tracks[0])
     return hub.stream.add_rendition(Track(Vp8()), maker), maker
 
 
@@ -87,6 +88,26 @@ def test_the_same_moment_has_the_same_place_in_both_timelines(
     )
     assert rendition.latest
     assert rendition.latest.timestamp == rendition.place(since_beginning / 90_000)
+
+
+def test_who_plays_before_anything_was_made_is_told_where_it_will_begin(
+    hub: HubUnderTest, viewer: Viewer
+) -> None:
+    rendition, _ = rendition_of(hub)
+    published = hub.stream.tracks[1]
+    hub.send(0, batch(timestamp=0, keyframe=True, capture_time=100.0))
+    hub.send(0, batch(timestamp=630_000, capture_time=107.0))
+    hub.send(1, batch(timestamp=336_000, capture_time=107.0))
+    reader = Reader(hub.stream, on_end=lambda: None)
+    for track in (rendition, published):
+        reader.add(track.index, hub.udp, viewer.target)
+    expected = [rendition.place(7.0), published.latest_timestamp]
+    assert [each.timestamp for each in reader.prepare()] == expected
+    made = batch(timestamp=90_000, keyframe=True, capture_time=101.0)
+    hub.stream.take_rendition(rendition, [made], 1.0)
+    assert rendition.latest_timestamp == rendition.place(1.0)
+    rendition.pause()  # and begun again: it isn't told of what is long over
+    assert [each.timestamp for each in reader.prepare()] == expected
 
 
 def test_the_maker_is_told_who_watches_and_who_needs_a_keyframe(

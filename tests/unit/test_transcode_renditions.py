@@ -347,6 +347,8 @@ async def test_it_ends_when_nobody_takes_it_and_comes_back_when_somebody_does(
     assert not server.stream.taps
     assert not server.renditions.of(server.stream)
     assert not track.cache.group()  # it is old by the time that somebody comes
+    server.send(0, batch(timestamp=0, keyframe=True), batch(timestamp=450_000))
+    assert track.latest_timestamp == track.place(5.0)  # where it will go on
     transcoder.on_batches([batch(timestamp=3000)])
     assert track.packets == 1  # too late
 

@@ -124,6 +124,38 @@ async def test_a_process_that_is_killed_comes_back() -> None:
 
 
 @in_a_loop
+async def test_a_process_is_given_what_it_needs_until_it_has_ended_of_it_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transcoder_module, "_WORKER", "streamsocket.no_such_worker")
+    monkeypatch.setattr(transcoder_module, "_FIRST_RETRY_S", 0.01)
+    track, _ = long_video(1)
+    crashes, started = 0, []
+    enough = asyncio.Event()
+
+    def crashed(message: str | None) -> None:
+        nonlocal crashes
+        crashes += 1
+        if crashes == 4:
+            enough.set()
+
+    transcoder = Transcoder(
+        "lobby",
+        track,
+        Target("vp8"),
+        asyncio.get_running_loop(),
+        on_track=lambda track: None,
+        on_batches=lambda batches: None,
+        on_message=crashed,
+        on_started=lambda: started.append(crashes),
+    )
+    transcoder.start()
+    await asyncio.wait_for(enough.wait(), 20)
+    await transcoder.stop()
+    assert started == [0, 1]
+
+
+@in_a_loop
 async def test_one_that_never_begins_is_tried_less_and_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

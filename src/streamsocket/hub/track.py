@@ -27,6 +27,10 @@ _SOUND_S = 12.0
 class Maker(Protocol):
     """Who makes the packets of a rendition, which come from no publisher."""
 
+    @property
+    def source(self) -> StreamTrack:
+        """What it is made of."""
+
     def wanted(self) -> None:
         """Somebody begins to watch it."""
 
@@ -165,19 +169,35 @@ class StreamTrack:
         """The timestamp of what is captured that long after the stream's beginning."""
         return self._first_timestamp + round(since_epoch_s * self.clock_rate)
 
+    def _placed_as(self, timestamp: int, other: StreamTrack) -> int:
+        """The timestamp of what is captured when that of another track is."""
+        return self.place((timestamp - other.place(0.0)) / other.clock_rate)
+
     def ahead_s(self, since_epoch_s: float) -> float:
         """By how much what came last is ahead of what is captured that long after the beginning."""
         if self.latest is None:
             return -math.inf
         return (self.latest.timestamp - self.place(since_epoch_s)) / self.clock_rate
 
+    def pause(self) -> None:
+        """It is made no more until it is wanted again; what there is of it is old by then."""
+        self.latest = None
+        self.cache.clear()
+
     @property
     def latest_timestamp(self) -> int:
-        """The timestamp of what came last."""
-        return self.latest.timestamp if self.latest else self._first_timestamp
+        """The timestamp of what came last; of a rendition that begins, about that of the first."""
+        if self.latest:
+            return self.latest.timestamp
+        if self.maker:
+            return self._placed_as(self.maker.source.latest_timestamp, self.maker.source)
+        return self._first_timestamp
 
     def timestamp_captured(self, wall_clock: float) -> int:
         """The timestamp of what was captured at that time, seconds since the epoch."""
+        if self.latest is None and self.maker:
+            source = self.maker.source
+            return self._placed_as(source.timestamp_captured(wall_clock), source)
         if self.latest is None:
             return self._first_timestamp
         seconds = wall_clock - self.latest.capture_time
@@ -185,6 +205,9 @@ class StreamTrack:
 
     def captured(self, timestamp: int) -> float | None:
         """When what has that timestamp was captured, seconds since the epoch; None before data."""
+        if self.latest is None and self.maker:
+            source = self.maker.source
+            return source.captured(source._placed_as(timestamp, self))
         if self.latest is None:
             return None
         seconds = (timestamp - self.latest.timestamp) / self.clock_rate

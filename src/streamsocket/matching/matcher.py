@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from streamsocket.errors import ParseError
 from streamsocket.hub.stream import Stream
 from streamsocket.hub.track import StreamTrack
 from streamsocket.matching.ability import Ability, Form
-from streamsocket.matching.match import match
+from streamsocket.matching.match import Pick, match
 from streamsocket.matching.target import Target
 from streamsocket.media.codec import H264, H265
 from streamsocket.media.h264 import parse_sps as parse_h264_sps
@@ -39,13 +40,14 @@ class Matcher:
         """
         forms = [form_of(track) for track in stream.tracks]
         picks = match(forms, ability, converts=self._converter is not None)
-        tracks = []
-        for pick in picks:
-            if pick.target and self._converter:
-                tracks.append(await self._converter.obtain(stream, pick.track, pick.target))
-            else:
-                tracks.append(stream.tracks[pick.track])
-        return tracks
+        if not any(pick.target for pick in picks):
+            return [stream.tracks[pick.track] for pick in picks]
+        return await asyncio.gather(*(self._track(stream, pick) for pick in picks))
+
+    async def _track(self, stream: Stream, pick: Pick) -> StreamTrack:
+        if pick.target and self._converter:
+            return await self._converter.obtain(stream, pick.track, pick.target)
+        return stream.tracks[pick.track]
 
 
 def form_of(track: StreamTrack) -> Form:

@@ -180,8 +180,7 @@ class Rendition:
         self._transcoder = None
         self.message = None
         if self.track:
-            # Whoever comes later is not to be shown what was seen long ago.
-            self.track.cache.clear()
+            self.track.pause()
 
     async def stop(self) -> None:
         """Make it never again: the stream is over. Wait until nothing is left of it."""

@@ -179,6 +179,8 @@ class WebRtcServer:
             raise NoSuchStreamError(f"There is no stream '{name}'.")
         tracks = await self._matcher.tracks_for(stream, ability_of(offer))
         candidates = await self._candidates(asker.by)
+        if self._hub.find(name) is not stream:
+            raise NoSuchStreamError(f"'{name}' has ended.")
         plan = plan_watching(offer, [(each.index, each.track, each.ssrc) for each in tracks])
         peer = self._add(offer, name, asker.host)
         peer.session = Viewer(
