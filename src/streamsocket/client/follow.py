@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamsocket.backoff import Backoff
-from streamsocket.client.line import stream_name
+from streamsocket.client.opening import stream_name
 from streamsocket.client.receiver import Received
 from streamsocket.client.session import BOTH, Session, TransportWish, open_url
 from streamsocket.errors import ConnectError, ParseError

@@ -12,7 +12,8 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Literal, Self
 
 from streamsocket.client.backlog import Backlog
-from streamsocket.client.line import Wish, open_line
+from streamsocket.client.line import Wish
+from streamsocket.client.opening import open_line
 from streamsocket.client.receiver import REPAIR_S, Received, Receiver
 from streamsocket.client.report import NAMES, Transport
 from streamsocket.errors import ConnectError, ServerLeftError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from streamsocket.client.line import stream_name
+from streamsocket.client.opening import stream_name
 from streamsocket.desktop.backend import Layer, Window
 from streamsocket.player.drawing.cards import Symbol, draw_card
 from streamsocket.player.drawing.notices import BadgeKind, draw_badge, draw_notice

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsocket.client.line import stream_name
+from streamsocket.client.opening import stream_name
 from streamsocket.desktop.backend import DoubleClick, Event, Key, Quit, Window
 from streamsocket.errors import StreamSocketError
 from streamsocket.player.drawing.notices import MOST_VOLUME, draw_volume

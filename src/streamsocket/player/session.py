@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from streamsocket.client.line import stream_name
+from streamsocket.client.opening import stream_name
 from streamsocket.client.report import TRANSPORTS
 from streamsocket.desktop.backend import Speaker
 from streamsocket.desktop.sdl.sound import SdlSpeaker
