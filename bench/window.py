@@ -74,7 +74,7 @@ def on_screen(quick: bool) -> list[Figure]:
         Figure("window: capture to screen", median(silent), "ms p50", 60.0,
                f"{said}; picture alone; p95 {percentile(silent, 95):.0f} ms; {len(silent)} seen"),
         Figure("window: capture to screen, with sound", median(seen.latencies_ms), "ms p50", 60.0,
-               f"{said}; AAC with it; p95 {percentile(seen.latencies_ms, 95):.0f} ms"),
+               f"{said}; Opus with it; p95 {percentile(seen.latencies_ms, 95):.0f} ms"),
         Figure("window: sound − picture", percentile(list(map(abs, offsets)), 95), "ms p95", 20.0,
                f"{len(offsets)} flashes and beeps, recorded from PulseAudio; "
                f"median {median(offsets):+.1f} ms"),

@@ -42,8 +42,8 @@ class H264Encoder(VideoEncoder):
         """Open the encoder for `rate` pictures a second of `width` x `height` (both even).
 
         Every one of the `threads` codes a slice of each picture; None is one for each processor.
-        `constrained_baseline` is the profile that everything decodes (H.264, A.2.1.1); without
-        it, High saves some bits.
+        `constrained_baseline` is the profile that everything decodes (H.264, A.2.1.1), with one
+        picture to refer to, for the least work; without it, High saves some bits.
         """
         bit_rate = bit_rate or bit_rate_for(width, height, rate)
         options = {
@@ -58,6 +58,7 @@ class H264Encoder(VideoEncoder):
             options["threads"] = str(threads)
         if constrained_baseline:
             options["profile"] = "baseline"  # x264 uses nothing of it that isn't constrained
+            options["refs"] = "1"
         size = width, height
         super().__init__(
             "libx264",
