@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import partial
-from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -23,123 +20,27 @@ from pydantic.fields import FieldInfo
 
 from streamsocket.errors import SettingsError
 from streamsocket.record.naming import DEFAULT_PATTERN, parse_pattern
+from streamsocket.settings.values import (
+    Amount,
+    Count,
+    HostNames,
+    IceServers,
+    Md5Ha1,
+    Megabytes,
+    PasswordHash,
+    Pattern,
+    Patterns,
+    Port,
+    PublicHosts,
+    Seconds,
+    Sha256Ha1,
+    even,
+    multicast_network,
+    no_bool,
+    own_ipv4_address,
+)
 
 KeyPath = tuple[str, ...]
-
-
-def _no_bool(value: object) -> object:
-    """Refuse `true` where a number is meant; pydantic would take it for 1."""
-    if isinstance(value, bool):
-        raise ValueError("Input should be a number")
-    return value
-
-
-def _even(port: int) -> int:
-    """RTP takes the even port of a pair, RTCP the odd one above it (RFC 3550, 11)."""
-    if port % 2:
-        raise ValueError("Input should be even, because RTCP takes the port above it")
-    return port
-
-
-def _multicast_network(text: str) -> str:
-    try:
-        network = ip_network(text)
-    except ValueError:
-        raise ValueError(f"'{text[:60]}' is no network such as 239.255.42.0/24") from None
-    if network.version != 4 or not network.is_multicast:
-        raise ValueError(
-            f"{network} is no network of multicast groups: choose one of IPv4 in 239.0.0.0/8, "
-            "such as 239.255.42.0/24"
-        )
-    return str(network)
-
-
-def _public_host(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        pass
-    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?", text):
-        raise ValueError(f"'{text[:60]}' is neither a host's name nor an IP address") from None
-    return text
-
-
-def _host_name(text: str) -> str:
-    if not re.fullmatch(r"\*|(\*\.)?[^\s*/:@\[\]]+", text):
-        raise ValueError(f"'{text[:60]}' is no name such as tv.example.org or *.example.org")
-    return text
-
-
-def _ice_server(text: str) -> str:
-    if not re.fullmatch(r"(stuns?|turns?):([^\s:@<>\";]+:[^\s:@<>\";]+@)?[^\s@<>\";]+", text):
-        raise ValueError(
-            f"'{text[:60]}' is no server such as stun:HOST:3478 or turn:USER:PASSWORD@HOST:3478"
-        )
-    return text
-
-
-def _own_ipv4_address(text: str) -> str:
-    try:
-        address = IPv4Address(text)
-    except ValueError:
-        raise ValueError(f"'{text[:60]}' is no IPv4 address of this machine") from None
-    if address.is_multicast or address.is_unspecified:
-        raise ValueError(f"{address} is no address that a single interface has")
-    return str(address)
-
-
-def _argon2id(value: object) -> object:
-    """Refuse what is no hash, without repeating it: it may be the password."""
-    encoded = r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
-    if isinstance(value, str) and re.fullmatch(encoded, value):
-        return value
-    raise ValueError(
-        "this is no argon2id hash, and a password itself is not kept: run "
-        "'streamsocket auth hash NAME' and put here what it prints"
-    )
-
-
-def _hexadecimal(value: object, *, digits: int) -> object:
-    if isinstance(value, str) and len(value) == digits and re.fullmatch(r"[0-9a-fA-F]+", value):
-        return value.lower()
-    raise ValueError("this is none of what 'streamsocket auth hash NAME --digest' prints")
-
-
-def _listed(value: object) -> object:
-    """One string is a list of one or, with commas, of several: for the environment."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    if not isinstance(value, list | tuple):
-        raise ValueError("Input should be a list of patterns")
-    return value
-
-
-Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
-Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=1_000_000)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=3600, allow_inf_nan=False)]
-Amount = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1e6, allow_inf_nan=False)]
-Megabytes = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=4096, allow_inf_nan=False)]
-
-PasswordHash = Annotated[str, BeforeValidator(_argon2id)]
-Md5Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=32))]
-Sha256Ha1 = Annotated[str, BeforeValidator(partial(_hexadecimal, digits=64))]
-Pattern = Annotated[str, Field(min_length=1, max_length=200)]
-Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(max_length=100)]
-PublicHosts = Annotated[
-    tuple[Annotated[str, AfterValidator(_public_host)], ...],
-    BeforeValidator(_listed),
-    Field(max_length=16),
-]
-HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_name)], ...],
-    BeforeValidator(_listed),
-    Field(max_length=100),
-]
-IceServers = Annotated[
-    tuple[Annotated[str, AfterValidator(_ice_server)], ...],
-    BeforeValidator(_listed),
-    Field(max_length=16),
-]
 
 
 class _Group(BaseModel):
@@ -156,7 +57,7 @@ class RtspSettings(_Group):
         max_length=255,
         description="The address to listen on for RTSP, where it is another than for the rest.",
     )
-    udp_port: Annotated[Port, AfterValidator(_even)] = Field(
+    udp_port: Annotated[Port, AfterValidator(even)] = Field(
         default=0,
         description="The even UDP port that media leaves from; RTCP uses the next one. "
         "0: any free pair.",
@@ -205,24 +106,24 @@ class MulticastSettings(_Group):
     receive what is sent there, whatever `users` says.
     """
 
-    network: Annotated[str, AfterValidator(_multicast_network)] | None = Field(
+    network: Annotated[str, AfterValidator(multicast_network)] | None = Field(
         default=None,
         description="The groups' addresses, one a stream: IPv4, such as `239.255.42.0/24`.",
     )
-    port: Annotated[Port, AfterValidator(_even)] = Field(
+    port: Annotated[Port, AfterValidator(even)] = Field(
         default=8002,
         ge=1024,
         le=65_000,
         description="The even UDP port in the group that a stream's first track is sent to; RTCP "
         "uses the next one, further tracks the pairs above.",
     )
-    ttl: Annotated[int, BeforeValidator(_no_bool)] = Field(
+    ttl: Annotated[int, BeforeValidator(no_bool)] = Field(
         default=1,
         ge=0,
         le=255,
         description="How many networks packets may pass through. 1: this network alone.",
     )
-    interface: Annotated[str, AfterValidator(_own_ipv4_address)] | None = Field(
+    interface: Annotated[str, AfterValidator(own_ipv4_address)] | None = Field(
         default=None,
         description="The address of the interface to send from. By default the server's `host`, "
         "or what the system's routes say where that is none.",
@@ -406,7 +307,7 @@ class RecordSettings(_Group):
         "`{time:%H-%M-%S}` for when each begins, by the local clock. The suffix, `.mp4` or `.mkv`, "
         "is the format.",
     )
-    rotate_minutes: Annotated[float, BeforeValidator(_no_bool)] = Field(
+    rotate_minutes: Annotated[float, BeforeValidator(no_bool)] = Field(
         default=60.0,
         ge=0,
         le=100_000,
@@ -423,7 +324,7 @@ class RecordSettings(_Group):
         default=None,
         description="The oldest recordings are deleted when all take more than this. Gigabytes.",
     )
-    min_free_gb: Annotated[float, BeforeValidator(_no_bool)] = Field(
+    min_free_gb: Annotated[float, BeforeValidator(no_bool)] = Field(
         default=1.0,
         ge=0,
         le=1_000_000,
