@@ -11,10 +11,7 @@ from streamsocket.hub.track import StreamTrack
 from streamsocket.matching.ability import Ability
 from streamsocket.matching.target import Target
 from streamsocket.media.access_unit import AccessUnit
-from streamsocket.media.codec import H264, H265
-from streamsocket.media.decode_order import DecodeTimes
-from streamsocket.media.h264 import parse_sps as parse_h264_sps
-from streamsocket.media.h265 import parse_sps as parse_h265_sps
+from streamsocket.media.decode_order import DecodeTimes, reorder_depth
 from streamsocket.rtmp.client import RtmpPush
 from streamsocket.rtp.batch import Batch
 from streamsocket.rtp.packet import MARKER, parse_rtp
@@ -133,17 +130,4 @@ class _Units:
 
 def _decode_times(track: StreamTrack) -> DecodeTimes:
     rate = track.track.frame_rate or _ASSUMED_FRAME_RATE
-    return DecodeTimes(_reordering(track), round(track.clock_rate / rate))
-
-
-def _reordering(track: StreamTrack) -> int | None:
-    """How many pictures wait for others, as the parameter sets say."""
-    codec = track.track.codec
-    try:
-        if isinstance(codec, H264):
-            return parse_h264_sps(codec.sps).max_reorder
-        if isinstance(codec, H265):
-            return parse_h265_sps(codec.sps).max_reorder
-    except ParseError:
-        pass  # the stream has them in band
-    return None
+    return DecodeTimes(reorder_depth(track.track.codec), round(track.clock_rate / rate))

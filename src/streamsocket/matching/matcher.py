@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from streamsocket.errors import ParseError
 from streamsocket.hub.stream import Stream
 from streamsocket.hub.track import StreamTrack
 from streamsocket.matching.ability import Ability, Form
 from streamsocket.matching.match import Pick, match
 from streamsocket.matching.target import Target
-from streamsocket.media.codec import H264, H265
-from streamsocket.media.h264 import parse_sps as parse_h264_sps
-from streamsocket.media.h265 import parse_sps as parse_h265_sps
+from streamsocket.media.decode_order import reorder_depth
 
 
 class Converter(Protocol):
@@ -53,12 +50,4 @@ class Matcher:
 def form_of(track: StreamTrack) -> Form:
     """What a published track is, by its parameters and by what has come of it."""
     codec = track.track.codec
-    reordering = None
-    try:
-        if isinstance(codec, H264):
-            reordering = parse_h264_sps(codec.sps).max_reorder
-        elif isinstance(codec, H265):
-            reordering = parse_h265_sps(codec.sps).max_reorder
-    except ParseError:
-        pass  # what comes will show it
-    return Form(codec, track.reorders or bool(reordering))
+    return Form(codec, track.reorders or bool(reorder_depth(codec)))

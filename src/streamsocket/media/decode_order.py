@@ -5,10 +5,26 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from heapq import heappop, heappush
 
+from streamsocket.errors import ParseError
+from streamsocket.media import h264, h265
+from streamsocket.media.codec import H264, H265, Codec
+
 MAX_DEPTH = 16
 """No codec lets more pictures wait for one another (H.264 A.3.1 h, H.265 A.4.2)."""
 ASSUMED_DEPTH = 2
 """Where the stream doesn't say: enough for B-frames and for one level of a pyramid of them."""
+
+
+def reorder_depth(codec: Codec) -> int | None:
+    """How many pictures wait for others, as the parameter sets say; None where they don't."""
+    try:
+        if isinstance(codec, H264):
+            return h264.parse_sps(codec.sps).max_reorder
+        if isinstance(codec, H265):
+            return h265.parse_sps(codec.sps).max_reorder
+    except ParseError:
+        pass  # the stream has them in band
+    return None
 
 
 class DecodeTimes:

@@ -68,17 +68,14 @@ def _wanted(query: str) -> dict[Kind, frozenset[str]]:
         fields = parse_qs(query.lower(), max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise ParseError(f"The URL's query has more than {_MAX_FIELDS} parts.") from None
-    for name, values in fields.items():
-        for kind in CODECS:
-            if name != kind:
-                continue
-            names = {each.strip() for each in ",".join(values).split(",") if each.strip()}
-            if unknown := names - {*CODECS[kind]}:
-                raise ParseError(
-                    f"'{min(unknown)[:20]}' is no {kind} codec that there is here: name some of "
-                    f"{', '.join(CODECS[kind])}."
-                )
-            wanted[kind] = frozenset(names)
+    for kind, codecs in CODECS.items():
+        names = {each.strip() for each in ",".join(fields.get(kind, ())).split(",")} - {""}
+        if unknown := names - {*codecs}:
+            raise ParseError(
+                f"'{min(unknown)[:20]}' is no {kind} codec that there is here: name some of "
+                f"{', '.join(codecs)}."
+            )
+        wanted[kind] = frozenset(names)
     return wanted
 
 
